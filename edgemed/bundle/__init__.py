@@ -1,0 +1,1 @@
+"""Signed bundles: one archive that ties model, preprocessing, decision and golden vectors together."""

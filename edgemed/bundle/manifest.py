@@ -1,0 +1,68 @@
+"""The manifest: what a bundle is, what it may be used for, and the digest of everything in it.
+
+    manifest = manifest.parse(raw)
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgemed import schema
+from edgemed.errors import BundleError
+
+__all__ = ["MANIFEST_LIMIT_BYTES", "Manifest", "Member", "parse"]
+
+MANIFEST_LIMIT_BYTES = 1 << 20
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
+Version = Annotated[str, Meta(pattern=r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\Z")]
+Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+Text = Annotated[str, Meta(min_length=1, max_length=4096)]
+Modality = Annotated[str, Meta(pattern=r"^[A-Z]{2,16}\Z")]
+MemberName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*){0,3}\Z", max_length=128)]
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Digest and size of one member's bytes."""
+
+    sha256: Digest
+    size_bytes: Annotated[int, Meta(ge=0, le=1 << 30)]
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Identity, admission and integrity of a bundle; ``manifest.json`` is its canonical JSON.
+
+    Attributes:
+        release: counter that only rises; a store refuses one below its floor.
+        outputs: signature names the model has; what its task defines and is missing here is absent.
+        modalities: DICOM Modality values the model may see.
+        targets: ids of `firmware_configs` that a member admits.
+        members: every archive member but ``manifest.json`` and ``signatures/``.
+        minimum_runtime: oldest edgemed version that understands this bundle.
+    """
+
+    schema: Literal[1]
+    name: Name
+    version: Version
+    release: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
+    task: Literal["classify", "segment", "reconstruct"]
+    intended_use: Text
+    modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=16)]
+    body_part: Text
+    labels: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
+    targets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
+    outputs: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=16)]
+    minimum_runtime: Version
+    members: dict[MemberName, Member]
+
+
+def parse(raw: bytes) -> Manifest:
+    """Return ``manifest.json`` as a value.
+
+    Raises:
+        BundleError: not JSON, unknown key, missing key, wrong type or a value out of range.
+    """
+    return schema.decode_json(raw, Manifest, source="manifest.json", error=BundleError)

@@ -1,0 +1,82 @@
+"""Digests, bounded reads and atomic writes: the only file idioms the rest of edgemed uses.
+
+Rules: nothing is read before its size is bounded; nothing half-written ever carries the final name.
+
+    files.write_atomic(path, raw)
+    raw = files.read_bounded(path, limit_bytes=64 << 20)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from edgemed.errors import EdgemedError
+
+__all__ = ["read_bounded", "sha256", "sha256_file", "write_atomic"]
+
+
+def sha256(raw: bytes | memoryview) -> str:
+    """Return the digest as ``sha256:`` and 64 lower-case hex digits."""
+    return "sha256:" + hashlib.sha256(raw).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the digest of a file's bytes, as `sha256` writes it, reading one MiB at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return "sha256:" + digest.hexdigest()
+
+
+def read_bounded(path: Path, *, limit_bytes: int, error: type[EdgemedError] = EdgemedError) -> bytes:
+    """Return a file's bytes, refusing a file larger than ``limit_bytes`` before it fills memory.
+
+    Raises:
+        EdgemedError: of class ``error``: missing, a folder, unreadable, or larger than the limit.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(limit_bytes + 1)
+    except OSError as err:
+        raise error(f"{path}: cannot be read: {err.strerror or err}; check the path and its permissions") from err
+    if len(raw) > limit_bytes:
+        raise error(f"{path}: is larger than the {limit_bytes} bytes accepted here")
+    return raw
+
+
+def write_atomic(path: Path, raw: bytes, *, mode: int = 0o644) -> None:
+    """Write bytes to a sibling temporary, sync it, rename it onto ``path``, and sync the folder.
+
+    A reader sees the old file or the new one, never a part; a failure leaves the old one and no temporary.
+
+    Raises:
+        OSError: the folder is missing, read-only or full.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(raw)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename inside ``folder`` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,48 @@
+"""A frame: one gray image as it came from its source, before any preprocessing.
+
+    frame = Frame(pixels=pixels, source="scan.png")
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Frame"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """One gray image with what its file says about it.
+
+    Attributes:
+        pixels: (rows, columns), uint8 or uint16, read-only; higher is brighter.
+        bits: significant bits, 8 for uint8 and 9..16 for uint16.
+        modality: DICOM Modality (``DX``, ``CR``, ``US``, ...); None when the file format does not carry one.
+        is_dicom: the source is a DICOM file, so that an absent modality is a reason to refuse.
+        spacing_mm: (row, column) distance of pixel centres; None when unknown.
+        coloured_fraction: share of pixels, 0..1, whose colour channels differed before the change to gray.
+        source: the input as the caller named it; shown in results.
+        index: frame number within its source, from 0.
+    """
+
+    pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    source: str
+    index: int = 0
+    bits: int = 8
+    modality: str | None = None
+    is_dicom: bool = False
+    spacing_mm: tuple[float, float] | None = None
+    coloured_fraction: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 2 or self.pixels.size == 0:
+            raise ValueError(f"pixels: expected a non-empty (rows, columns) array, got shape {self.pixels.shape}")
+        if self.pixels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(f"pixels: expected uint8 or uint16, got {self.pixels.dtype}")
+        legal = (8,) if self.pixels.dtype == np.uint8 else tuple(range(9, 17))
+        if self.bits not in legal:
+            raise ValueError(f"bits: expected one of {legal} for {self.pixels.dtype}, got {self.bits}")
+        self.pixels.setflags(write=False)
