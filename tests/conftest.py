@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# The first example of a property imports its reference (scikit-learn: a second); a wall-clock limit would be flaky.
+settings.register_profile("edgemed", deadline=None)
+settings.load_profile("edgemed")
 
 
 @pytest.fixture

@@ -1,6 +1,9 @@
 """The manifest: what a bundle is, what it may be used for, and the digest of everything in it.
 
+An artifact folder states the same about a model before it has a version: `Artifact`, in ``artifact.json``.
+
     manifest = manifest.parse(raw)
+    artifact = manifest.parse_artifact(raw, source="runs/cxr/coral-usb/artifact.json")
 """
 
 from __future__ import annotations
@@ -13,9 +16,22 @@ from msgspec import Meta
 from edgemed import schema
 from edgemed.errors import BundleError
 
-__all__ = ["MANIFEST_LIMIT_BYTES", "Manifest", "Member", "parse"]
+__all__ = [
+    "MANIFEST_LIMIT_BYTES",
+    "MINIMUM_RUNTIME",
+    "MODEL",
+    "REQUIRED_MEMBERS",
+    "Artifact",
+    "Manifest",
+    "Member",
+    "parse",
+    "parse_artifact",
+]
 
 MANIFEST_LIMIT_BYTES = 1 << 20
+MINIMUM_RUNTIME = "0.1.0"  # oldest edgemed that reads what this one writes
+MODEL = "model/int8.tflite"
+REQUIRED_MEMBERS = ("decision.json", MODEL, "preprocessing.json")  # of every task
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 Version = Annotated[str, Meta(pattern=r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\Z")]
@@ -32,7 +48,30 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     size_bytes: Annotated[int, Meta(ge=0, le=1 << 30)]
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: Name
+    task: Literal["classify", "segment", "reconstruct"]
+    intended_use: Text
+    modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=16)]
+    body_part: Text
+    labels: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
+    targets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
+    outputs: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=16)]
+
+
+class Artifact(_Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a converter knows about the model it wrote: ``artifact.json``, the part of a manifest without a version.
+
+    Attributes:
+        outputs: signature names the model has; what its task defines and is missing here is absent.
+        modalities: DICOM Modality values the model may see.
+        targets: ids of `firmware_configs` that a member admits.
+    """
+
+    schema: Literal[1] = 1
+
+
+class Manifest(_Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Identity, admission and integrity of a bundle; ``manifest.json`` is its canonical JSON.
 
     Attributes:
@@ -45,16 +84,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """
 
     schema: Literal[1]
-    name: Name
     version: Version
     release: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
-    task: Literal["classify", "segment", "reconstruct"]
-    intended_use: Text
-    modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=16)]
-    body_part: Text
-    labels: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
-    targets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
-    outputs: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=16)]
     minimum_runtime: Version
     members: dict[MemberName, Member]
 
@@ -66,3 +97,12 @@ def parse(raw: bytes) -> Manifest:
         BundleError: not JSON, unknown key, missing key, wrong type or a value out of range.
     """
     return schema.decode_json(raw, Manifest, source="manifest.json", error=BundleError)
+
+
+def parse_artifact(raw: bytes, *, source: str) -> Artifact:
+    """Return ``artifact.json`` as a value.
+
+    Raises:
+        ConfigError: not JSON, unknown key, missing key, wrong type or a value out of range.
+    """
+    return schema.decode_json(raw, Artifact, source=source)

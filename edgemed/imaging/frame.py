@@ -1,6 +1,6 @@
 """A frame: one gray image as it came from its source, before any preprocessing.
 
-    frame = Frame(pixels=pixels, source="scan.png")
+frame = Frame(pixels=pixels, source="scan.png")
 """
 
 from __future__ import annotations
@@ -45,4 +45,6 @@ class Frame:
         legal = (8,) if self.pixels.dtype == np.uint8 else tuple(range(9, 17))
         if self.bits not in legal:
             raise ValueError(f"bits: expected one of {legal} for {self.pixels.dtype}, got {self.bits}")
+        if self.bits in range(9, 16) and int(self.pixels.max()) >> self.bits:
+            raise ValueError(f"pixels: expected values below 2^{self.bits}, got one above")
         self.pixels.setflags(write=False)

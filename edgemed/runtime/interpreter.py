@@ -1,11 +1,12 @@
 """What the runtime asks of an inference back end; numpy is all a caller of this protocol needs.
 
 A back end is a module in `edgemed.runtime.backends` with the names ``REQUIRES`` (what it lacks when absent),
-``is_available()`` and ``load(model, *, threads, ...) -> Interpreter``.
+``is_available()`` and ``load(model, *, threads, kernels) -> Interpreter``.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -14,15 +15,35 @@ from numpy.typing import NDArray
 
 from edgemed.tensors import TensorSpec
 
-__all__ = ["Interpreter"]
+__all__ = ["Interpreter", "Kernels"]
+
+
+class Kernels(str, enum.Enum):
+    """Which code computes the operators; int8 results differ between them by some LSB."""
+
+    XNNPACK = "xnnpack"
+    """What the back end does unasked: its default delegates, XNNPACK where the model and the build allow it."""
+
+    REFERENCE = "reference"
+    """The built-in kernels alone, without any delegate."""
 
 
 class Interpreter(Protocol):
-    """A loaded int8 model with one signature, batch 1 and static shapes."""
+    """A loaded int8 model with one signature, batch 1 and static shapes; for one thread at a time."""
 
     @property
     def backend(self) -> str:
         """Name of the back end, e.g. ``litert``."""
+        ...
+
+    @property
+    def kernels(self) -> Kernels:
+        """The kernels it was loaded with."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Threads that one inference may use."""
         ...
 
     @property

@@ -1,0 +1,95 @@
+"""Does the int8 model still screen as well as the float one? Measured on validation images, as a gate.
+
+    parity = parity.compare(labels, float_scores, int8_scores, threshold=0.4, margin=0.01)
+    parity.require()
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edgemed import statistics
+from edgemed.errors import GateError
+
+__all__ = ["Area", "Parity", "compare", "require"]
+
+
+class Area(msgspec.Struct, frozen=True, kw_only=True):
+    """An AUC with its DeLong 95 % interval."""
+
+    value: float
+    ci95: tuple[float, float]
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """The document ``evidence/parity.json``.
+
+    Attributes:
+        n, n_abnormal: validation images.
+        auc_float, auc_int8: of the same images.
+        difference: AUC int8 minus float, with its paired DeLong 95 % interval.
+        margin: the largest AUC loss that is accepted; the interval's lower end must lie above -margin.
+        threshold: score at which decisions were compared.
+        flipped: names of the images whose decision differs, in order.
+        passed: non-inferior at the margin.
+    """
+
+    schema: int
+    split: str
+    n: int
+    n_abnormal: int
+    auc_float: Area
+    auc_int8: Area
+    difference: Area
+    margin: float
+    threshold: float
+    flipped: tuple[str, ...]
+    passed: bool
+
+
+def compare(
+    labels: NDArray[np.int64],
+    float_scores: NDArray[np.float64],
+    int8_scores: NDArray[np.float64],
+    names: tuple[str, ...],
+    *,
+    threshold: float,
+    margin: float,
+) -> Parity:
+    """Return how the int8 scores (n,) of validation images compare with the float ones."""
+    pair = statistics.paired_delong(labels, float_scores, int8_scores)
+    flipped = (float_scores >= threshold) != (int8_scores >= threshold)
+    return Parity(
+        schema=1,
+        split="validation",
+        n=len(labels),
+        n_abnormal=int(labels.sum()),
+        auc_float=_area(statistics.delong(labels, float_scores)),
+        auc_int8=_area(statistics.delong(labels, int8_scores)),
+        difference=Area(value=pair.difference, ci95=pair.ci95),
+        margin=margin,
+        threshold=threshold,
+        flipped=tuple(names[index] for index in np.flatnonzero(flipped)),
+        passed=pair.ci95[0] > -margin,
+    )
+
+
+def require(parity: Parity) -> None:
+    """Return when the gate holds.
+
+    Raises:
+        GateError: the int8 model is not shown to be non-inferior; the figures are in the message.
+    """
+    if not parity.passed:
+        low, high = parity.difference.ci95
+        raise GateError(
+            f"parity: AUC int8 - float is {parity.difference.value:+.4f} [{low:+.4f}, {high:+.4f}] on {parity.n} "
+            f"validation images, expected a lower end above -{parity.margin}; train the quantized model longer, or "
+            "validate on more images"
+        )
+
+
+def _area(estimate: statistics.Estimate) -> Area:
+    return Area(value=estimate.value, ci95=estimate.ci95)

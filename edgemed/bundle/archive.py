@@ -1,0 +1,211 @@
+"""What is inside a bundle file, and how a bundle file is made.
+
+Rules: the same members, version and keys give the same bytes; an `Archive` is only taken apart, a `Bundle` comes from
+`edgemed.bundle.trust` alone and is verified.
+
+    raw = archive.build_from_folder(folder, version="1.0.0", release=1, private_keys=[key])
+    contents = archive.read(raw)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
+
+from edgemed import files, schema
+from edgemed.bundle import signing, stored_zip
+from edgemed.bundle.keys import PrivateKey, PublicKey
+from edgemed.bundle.manifest import MINIMUM_RUNTIME, MODEL, REQUIRED_MEMBERS, Artifact, Manifest, Member, parse_artifact
+from edgemed.bundle.stored_zip import ARCHIVE_LIMIT_BYTES
+from edgemed.errors import BundleError, ConfigError
+
+__all__ = ["ARCHIVE_LIMIT_BYTES", "MANIFEST", "Archive", "Bundle", "build", "build_from_folder", "read"]
+
+MANIFEST = "manifest.json"
+_ARTIFACT = "artifact.json"
+_SIGNATURES = "signatures/"
+_ARTIFACT_LIMIT_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Archive:
+    """A bundle file taken apart, nothing in it trusted.
+
+    Attributes:
+        manifest: raw ``manifest.json``.
+        envelopes: raw DSSE envelopes by member name, sorted.
+        members: every other member's bytes by name, sorted.
+    """
+
+    manifest: bytes
+    envelopes: Mapping[str, bytes]
+    members: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bundle:
+    """A verified bundle; made by `edgemed.bundle.trust.verify`.
+
+    Attributes:
+        members: every member the manifest lists, by name, sorted.
+        digest: of ``manifest.json``, and thereby of everything in the bundle but its signatures.
+        envelopes: raw DSSE envelopes by member name, sorted.
+        accepted: the trusted keys whose signatures hold, in the order of the envelopes.
+    """
+
+    manifest: Manifest
+    members: Mapping[str, bytes]
+    digest: str
+    envelopes: Mapping[str, bytes]
+    accepted: tuple[PublicKey, ...] = ()
+
+
+def read(raw: bytes) -> Archive:
+    """Return a bundle file taken apart; its form is checked byte for byte, its signatures and digests are not.
+
+    Raises:
+        BundleError: not a canonical archive, or without ``manifest.json``.
+    """
+    everything = stored_zip.read(raw)
+    manifest = everything.pop(MANIFEST, None)
+    if manifest is None:
+        raise BundleError(f"archive: has no {MANIFEST}; is it an .edgemed file?")
+    envelopes = {name: data for name, data in everything.items() if name.startswith(_SIGNATURES)}
+    members = {name: data for name, data in everything.items() if name not in envelopes}
+    return Archive(manifest=manifest, envelopes=MappingProxyType(envelopes), members=MappingProxyType(members))
+
+
+def build(
+    artifact: Artifact,
+    members: Mapping[str, bytes],
+    *,
+    version: str,
+    release: int,
+    private_keys: Sequence[PrivateKey],
+    minimum_runtime: str = MINIMUM_RUNTIME,
+) -> bytes:
+    """Return a bundle file of the members, signed by every key; equal arguments give equal bytes.
+
+    Args:
+        artifact: what the model is.
+        members: by name; `REQUIRED_MEMBERS` at least; neither ``manifest.json`` nor ``signatures/``.
+        version: ``MAJOR.MINOR.PATCH``.
+        release: counter >= 1 that rises with every bundle of this name; a device refuses a lower one.
+        private_keys: one or more, each once.
+        minimum_runtime: oldest edgemed version that may open the bundle.
+
+    Raises:
+        ConfigError: a required member is absent, ``decision.json`` names another model, or a value is out of range.
+        BundleError: a member's name or the total size is outside what an archive holds.
+    """
+    if not private_keys:
+        raise ValueError("private_keys: expected at least one, got none")
+    _require_members(members)
+    _require_binding(members)
+    manifest = _manifest(artifact, members, version=version, release=release, minimum_runtime=minimum_runtime)
+    digest = files.sha256(manifest)
+    envelopes = {signing.member_name(key.public.keyid): signing.sign(digest, key) for key in private_keys}
+    if len(envelopes) != len(private_keys):
+        raise ValueError("private_keys: a key repeats")
+    return stored_zip.write({**members, **envelopes, MANIFEST: manifest})
+
+
+def build_from_folder(
+    folder: Path,
+    *,
+    version: str,
+    release: int,
+    private_keys: Sequence[PrivateKey],
+    evidence: Sequence[Path] = (),
+) -> bytes:
+    """Return a bundle file of an artifact folder: ``artifact.json`` and the members as they lie in the bundle.
+
+    Args:
+        folder: what ``edgemed convert`` wrote.
+        version: as in `build`.
+        release: as in `build`.
+        private_keys: as in `build`.
+        evidence: JSON files that enter as ``evidence/NAME``.
+
+    Raises:
+        ConfigError: as `build`; or the folder holds something no bundle does, or a file is missing or unreadable.
+        BundleError: as `build`.
+    """
+    raw = files.read_bounded(folder / _ARTIFACT, limit_bytes=_ARTIFACT_LIMIT_BYTES, error=ConfigError)
+    artifact = parse_artifact(raw, source=str(folder / _ARTIFACT))
+    members = _folder_members(folder)
+    for path in evidence:
+        name = f"evidence/{path.name}"
+        if name in members:
+            raise ConfigError(f"{path}: the bundle has {name} already; rename one of the two")
+        members[name] = _evidence(path)
+    return build(artifact, members, version=version, release=release, private_keys=private_keys)
+
+
+def _require_members(members: Mapping[str, bytes]) -> None:
+    if missing := [name for name in REQUIRED_MEMBERS if name not in members]:
+        raise ConfigError(f"bundle: {', '.join(missing)}: required and missing; make the folder with 'edgemed convert'")
+    if taken := [name for name in members if name == MANIFEST or name.startswith(_SIGNATURES)]:
+        raise ConfigError(f"bundle: {', '.join(taken)}: written by the build itself; remove it from the members")
+
+
+def _require_binding(members: Mapping[str, bytes]) -> None:
+    """Refuse a decision document made for another model: its thresholds would mean nothing."""
+    try:
+        document = msgspec.json.decode(members["decision.json"])
+    except msgspec.DecodeError as err:
+        raise ConfigError(f"decision.json: expected JSON, got bytes that are not: {err}") from err
+    stated = document.get("model") if isinstance(document, dict) else None
+    if stated != (digest := files.sha256(members[MODEL])):
+        raise ConfigError(
+            f"decision.json: model: expected {digest}, the digest of {MODEL}, got {stated!r}; convert again"
+        )
+
+
+def _manifest(
+    artifact: Artifact, members: Mapping[str, bytes], *, version: str, release: int, minimum_runtime: str
+) -> bytes:
+    """Return the canonical manifest; a value out of range is refused here, where the one who builds can mend it."""
+    listed = {name: Member(sha256=files.sha256(data), size_bytes=len(data)) for name, data in members.items()}
+    described = {**msgspec.structs.asdict(artifact), "version": version, "release": release}
+    raw = schema.encode_json(Manifest(**described, minimum_runtime=minimum_runtime, members=listed))
+    schema.decode_json(raw, Manifest, source="bundle")
+    return raw
+
+
+def _folder_members(folder: Path) -> dict[str, bytes]:
+    """Return every file of an artifact folder but ``artifact.json``, by its name in the bundle."""
+    members: dict[str, bytes] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name == _ARTIFACT or (path.is_dir() and not path.is_symlink()):
+            continue
+        if path.is_symlink() or not _belongs(name):
+            raise ConfigError(f"{path}: is no part of a bundle; remove it, or give results with --evidence")
+        members[name] = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=ConfigError)
+    return members
+
+
+def _belongs(name: str) -> bool:
+    """Tell whether a bundle has a place for a file of this name."""
+    folder, _, leaf = name.rpartition("/")
+    if not folder:
+        return name in {"preprocessing.json", "decision.json", "card.md", "sbom.cdx.json"}
+    suffixes = {"model": (".tflite", ".onnx"), "golden": (".json", ".png"), "evidence": (".json",)}
+    return leaf.endswith(suffixes.get(folder, ())) and not leaf.startswith(".")
+
+
+def _evidence(path: Path) -> bytes:
+    raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=ConfigError)
+    if path.suffix != ".json":
+        raise ConfigError(f"{path}: evidence is a .json file; give it as JSON")
+    try:
+        json.loads(raw)
+    except (ValueError, RecursionError) as err:
+        raise ConfigError(f"{path}: expected JSON, got bytes that are not: {err}") from err
+    return raw

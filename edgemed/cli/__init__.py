@@ -1,0 +1,112 @@
+"""The command line: one app, one place where errors become a line and an exit code.
+
+Rules: a command module imports typer, the standard library and `edgemed.errors` at its top and everything else inside
+the function that needs it, so that ``edgemed --help`` starts without numpy, OpenCV or an inference library.
+
+    sys.exit(main(["bundle", "info", "chest-xray-1.0.0.edgemed"]))
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+from typer.main import get_command
+
+from edgemed.cli import bundle, convert, devices, doctor, evaluate, keys, screen, train
+from edgemed.errors import EdgemedError
+
+__all__ = ["app", "main"]
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+app = typer.Typer(
+    name="edgemed",
+    help="Screen medical images offline, and build, sign and check what does it. Research use only, not a diagnosis.",
+    no_args_is_help=True,
+    add_completion=False,
+    # Help in plain text: rich alone would cost more than everything else that --help loads.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(screen.demo)
+app.command()(screen.screen)
+app.command()(train.train)
+app.command()(convert.convert)
+app.command()(evaluate.evaluate)
+app.add_typer(bundle.app, name="bundle")
+app.add_typer(keys.app, name="keys")
+app.add_typer(devices.app, name="devices")
+app.command()(doctor.doctor)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from edgemed import __version__
+
+        typer.echo(f"edgemed {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", is_eager=True, callback=_show_version, help="Show the version."),
+    debug: bool = typer.Option(False, "--debug", help="Show the trace of an error; accepted anywhere on the line."),
+) -> None:
+    """Take the options that belong to no command; `main` has read ``--debug`` already."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code, as listed in `edgemed.errors` and the README.
+
+    Args:
+        arguments: the words after ``edgemed``; None takes them from ``sys.argv``.
+
+    Raises:
+        Exception: a bug; the interpreter prints its trace and exits 1.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    words, debug = _without_debug(words)
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except EdgemedError as error:
+        if debug:
+            traceback.print_exc()
+        _say(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has left: say nothing, and keep the interpreter's last flush from failing too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if code == INTERRUPTED:
+        _say("interrupted")
+    return code
+
+
+def _run(words: list[str]) -> int:
+    """Parse and run; typer prints usage errors (2) and turns Ctrl-C into 130."""
+    try:
+        get_command(app).main(args=words, prog_name="edgemed")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    return 0
+
+
+def _without_debug(words: list[str]) -> tuple[list[str], bool]:
+    """Take ``--debug`` from anywhere before ``--``."""
+    end = words.index("--") if "--" in words else len(words)
+    kept = [word for word in words[:end] if word != "--debug"]
+    return kept + words[end:], len(kept) != end
+
+
+def _say(line: str) -> None:
+    """Write an error as one line, with no control character of the text it quotes."""
+    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
+    sys.stderr.write(f"edgemed: {shown}\n")

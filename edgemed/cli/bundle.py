@@ -1,0 +1,141 @@
+"""``edgemed bundle``: build, show and check signed bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from edgemed.cli import output, passphrase
+from edgemed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgemed.bundle.keys import PrivateKey, PublicKey
+    from edgemed.bundle.trust import Inspection
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Build, show and check signed bundles.", no_args_is_help=True)
+
+
+@app.command()
+def build(
+    folder: Path = typer.Argument(..., metavar="FOLDER", help="Artifact folder that 'edgemed convert' wrote."),
+    *,
+    key: Path = typer.Option(..., help="Private key to sign with; make one with 'edgemed keys new'."),
+    out: Path = typer.Option(..., help="Bundle to write, e.g. chest-xray-1.0.0.edgemed."),
+    version: str = typer.Option("1.0.0", help="MAJOR.MINOR.PATCH of the bundle."),
+    release: int = typer.Option(
+        1, help="Counter that rises with every bundle of this name; devices refuse a lower one."
+    ),
+    evidence: list[Path] = typer.Option([], metavar="FILE", help="JSON result to carry along; may be repeated."),
+    passphrase_file: Path | None = typer.Option(
+        None, help="Take the key's passphrase from the first line of this file."
+    ),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Make a signed bundle of an artifact folder; the same inputs give the same bytes."""
+    from edgemed.bundle import archive, trust
+
+    signer = _private_key(key, passphrase_file)
+    raw = archive.build_from_folder(folder, version=version, release=release, private_keys=[signer], evidence=evidence)
+    # What is written is what opens: the new bundle passes every check before it has a name.
+    bundle = trust.verify(raw, keys=[signer.public])
+    output.write_file(out, raw)
+    built = {"name": bundle.manifest.name, "version": bundle.manifest.version, "digest": bundle.digest}
+    if json:
+        output.print_json({"bundle": built, "path": out, "size_bytes": len(raw), "signed_by": [signer.public.keyid]})
+    else:
+        output.fields([*built.items(), ("signed by", signer.public.keyid), ("written", f"{out}, {len(raw)} bytes")])
+
+
+@app.command()
+def info(
+    path: Path = typer.Argument(..., metavar="FILE", help="Bundle to show."),
+    trusted: list[Path] = typer.Option(
+        [], "--trust", metavar="KEY", help="Public key to check it with; may be repeated."
+    ),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Show what a bundle says of itself, and whether a key you trust has signed it.
+
+    An altered bundle is refused. One that is merely signed by somebody unknown is shown, and marked so.
+    """
+    from edgemed.bundle import trust
+
+    shown = trust.inspect_file(path, keys=_trusted_keys(trusted))
+    if json:
+        accepted = [key.keyid for key in shown.accepted]
+        stated = {"verified": bool(accepted), "accepted": accepted, "signed_by": shown.keyids}
+        output.print_json(
+            {**stated, "digest": shown.digest, "size_bytes": shown.size_bytes, "manifest": shown.manifest}
+        )
+    else:
+        output.fields(_lines(shown))
+
+
+@app.command()
+def verify(
+    path: Path = typer.Argument(..., metavar="FILE", help="Bundle to check."),
+    trusted: list[Path] = typer.Option(
+        [],
+        "--trust",
+        metavar="KEY",
+        help="Public key that must have signed; may be repeated. Default: the keys you trust.",
+    ),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Check a bundle as a device does; exit 0 when it may be used, 5 when not."""
+    from edgemed.bundle import trust
+
+    bundle = trust.open_bundle(path, keys=_trusted_keys(trusted))
+    accepted = [key.keyid for key in bundle.accepted]
+    name, version = bundle.manifest.name, bundle.manifest.version
+    if json:
+        checked = {"name": name, "version": version, "digest": bundle.digest}
+        output.print_json({"verified": True, "bundle": checked, "accepted": accepted})
+    else:
+        lines = [("verified", f"{name} {version}"), ("digest", bundle.digest)]
+        output.fields([*lines, *(("signed by", keyid) for keyid in accepted)])
+
+
+def _private_key(path: Path, passphrase_file: Path | None) -> PrivateKey:
+    """Return the signing key, asking for its passphrase only where it has one."""
+    from edgemed import files
+    from edgemed.bundle import keys
+
+    raw = files.read_bounded(path, limit_bytes=keys.KEY_LIMIT_BYTES, error=ConfigError)
+    secret = None
+    if keys.is_encrypted(raw):
+        secret = passphrase.from_file(passphrase_file) if passphrase_file else passphrase.ask_existing(path)
+    return keys.parse_private(raw, passphrase=secret, source=str(path))
+
+
+def _trusted_keys(paths: list[Path]) -> tuple[PublicKey, ...]:
+    """Return the keys named on the command line, or else this user's."""
+    from edgemed.bundle import keys, trust
+
+    return tuple(map(keys.read_public, paths)) if paths else trust.user_keys()
+
+
+def _lines(shown: Inspection) -> list[tuple[str, str]]:
+    manifest = shown.manifest
+    accepted = ", ".join(key.keyid for key in shown.accepted)
+    signed = f"yes, by {accepted}" if accepted else "NO: signature not checked, no key you trust has signed this"
+    return [
+        ("verified", signed),
+        ("signed by", ", ".join(shown.keyids)),
+        ("bundle", f"{manifest.name} {manifest.version}, release {manifest.release}"),
+        ("digest", shown.digest),
+        ("size", f"{shown.size_bytes} bytes"),
+        ("task", manifest.task),
+        ("intended use", manifest.intended_use),
+        ("modalities", ", ".join(manifest.modalities)),
+        ("body part", manifest.body_part),
+        ("labels", ", ".join(manifest.labels)),
+        ("outputs", ", ".join(manifest.outputs)),
+        ("targets", ", ".join(manifest.targets)),
+        ("needs edgemed", f"{manifest.minimum_runtime} or newer"),
+        *((name, f"{member.size_bytes} bytes  {member.sha256}") for name, member in sorted(manifest.members.items())),
+    ]

@@ -1,0 +1,60 @@
+"""From decoded pixels of any channel count to gray, and how coloured they were.
+
+gray, fraction = colour.to_gray(image, order=colour.Order.BGR)
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SPREAD_LIMIT", "Gray", "Order", "coloured", "to_gray"]
+
+SPREAD_LIMIT = 24
+"""Grey levels of 255 by which channels differ without counting as colour: chroma noise of JPEG and video."""
+
+
+class Order(enum.Enum):
+    """Order of the colour channels; a fourth channel is alpha."""
+
+    BGR = "BGR"
+    RGB = "RGB"
+
+
+class Gray(NamedTuple):
+    """A gray image and the share of its pixels, 0..1, that were coloured."""
+
+    pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    coloured_fraction: float
+
+
+def to_gray(image: NDArray[np.uint8] | NDArray[np.uint16], *, order: Order) -> Gray:
+    """Return luma of (rows, columns[, 1 | 3 | 4]) pixels in ITU-R BT.601 weights, same dtype.
+
+    Y = (4899 R + 9617 G + 1868 B + 8192) >> 14, OpenCV's fixed-point form. Alpha is ignored: the colour stored
+    under a transparent pixel counts.
+    """
+    if image.ndim == 2 or image.shape[2] == 1:
+        return Gray(image.reshape(image.shape[:2]), 0.0)
+    image = np.ascontiguousarray(image)
+    codes = {
+        (Order.BGR, 3): cv2.COLOR_BGR2GRAY,
+        (Order.BGR, 4): cv2.COLOR_BGRA2GRAY,
+        (Order.RGB, 3): cv2.COLOR_RGB2GRAY,
+        (Order.RGB, 4): cv2.COLOR_RGBA2GRAY,
+    }
+    gray = np.asarray(cv2.cvtColor(image, codes[order, image.shape[2]]), dtype=image.dtype)
+    return Gray(gray, cv2.countNonZero(coloured(image)) / gray.size)
+
+
+def coloured(image: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """Return a (rows, columns) mask, 255 where the three colour channels spread over more than `SPREAD_LIMIT`."""
+    first, second, third = (cv2.extractChannel(image, i) for i in range(3))
+    high = cv2.max(cv2.max(first, second), third)
+    low = cv2.min(cv2.min(first, second), third)
+    limit = SPREAD_LIMIT if image.dtype == np.uint8 else SPREAD_LIMIT * 257
+    return np.asarray(cv2.compare(cv2.subtract(high, low), limit, cv2.CMP_GT), dtype=np.uint8)

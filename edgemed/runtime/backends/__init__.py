@@ -1,0 +1,77 @@
+"""The inference back ends, by name; the first that is installed is the default.
+
+    interpreter = backends.load(model, threads=2)
+    outputs = interpreter.invoke({"image": tensor})
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol, cast
+
+from edgemed.errors import ConfigError, MissingDependencyError
+from edgemed.runtime.interpreter import Interpreter, Kernels
+
+__all__ = ["BACKENDS", "Backend", "available", "load"]
+
+BACKENDS = {
+    "litert": "edgemed.runtime.backends.litert",
+    "tflite-runtime": "edgemed.runtime.backends.tflite_runtime",
+}
+"""Module of each back end, in order of preference."""
+
+
+class Backend(Protocol):
+    """The names that the module of a back end has."""
+
+    REQUIRES: str
+
+    def is_available(self) -> bool:
+        """Return whether `load` would find its library, without importing it."""
+        ...
+
+    def load(self, model: bytes, *, threads: int = 1, kernels: Kernels = Kernels.XNNPACK) -> Interpreter:
+        """Return the model, ready to run."""
+        ...
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the back ends whose library is installed, preferred first."""
+    return tuple(name for name in BACKENDS if _module(name).is_available())
+
+
+def load(
+    model: bytes, *, backend: str | None = None, threads: int = 1, kernels: Kernels = Kernels.XNNPACK
+) -> Interpreter:
+    """Return a model ready to run on one back end.
+
+    Args:
+        model: bytes of an int8 TFLite file.
+        backend: a name of `BACKENDS`; None takes the first that is installed.
+        threads: at least 1.
+        kernels: reference kernels serve to measure tolerances.
+
+    Raises:
+        ConfigError: no back end has this name.
+        MissingDependencyError: the back end, or every back end, is not installed.
+        InferenceError: the bytes are not a model this back end can run.
+    """
+    if threads < 1:
+        raise ValueError(f"threads: expected at least 1, got {threads}")
+    return _module(_chosen(backend)).load(model, threads=threads, kernels=kernels)
+
+
+def _chosen(backend: str | None) -> str:
+    """Return the name of the back end to use."""
+    if backend is not None and backend not in BACKENDS:
+        raise ConfigError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
+    wanted = tuple(BACKENDS) if backend is None else (backend,)
+    for name in wanted:
+        if _module(name).is_available():
+            return name
+    lacks = "; ".join(f"{name} needs {_module(name).REQUIRES}" for name in wanted)
+    raise MissingDependencyError(f"no inference back end can be loaded: {lacks}")
+
+
+def _module(name: str) -> Backend:
+    return cast("Backend", importlib.import_module(BACKENDS[name]))

@@ -1,0 +1,51 @@
+"""An estimate with its interval, and the labelled scores that estimates are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Z95", "Estimate", "labelled", "labelled_scores"]
+
+Z95 = 1.959963984540054
+"""Two-sided 95 % point of the standard normal distribution."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure in [0, 1] with its two-sided 95 % interval (low, high) and the variance of the estimator."""
+
+    value: float
+    ci95: tuple[float, float]
+    variance: float
+
+
+def labelled(labels: ArrayLike) -> NDArray[np.bool_]:
+    """Return labels as (n,) bool, True for abnormal.
+
+    Raises:
+        ValueError: not one-dimensional, empty, or a value other than 0 and 1.
+    """
+    given = np.asarray(labels)
+    if given.ndim != 1 or given.size == 0:
+        raise ValueError(f"labels: expected a non-empty array of shape (n,), got shape {given.shape}")
+    if not np.isin(given, (0, 1)).all():
+        raise ValueError("labels: expected 0 (normal) and 1 (abnormal) only, got other values")
+    return given.astype(np.bool_)
+
+
+def labelled_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return labels as (n,) bool and scores as (n,) finite float64.
+
+    Raises:
+        ValueError: labels as `labelled` refuses them, another length, or a score that is NaN or infinite.
+    """
+    truth = labelled(labels)
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape != truth.shape:
+        raise ValueError(f"scores: expected shape {truth.shape} like the labels, got {values.shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("scores: expected finite numbers, got NaN or infinity")
+    return truth, values

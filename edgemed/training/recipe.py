@@ -1,0 +1,147 @@
+"""A recipe: everything that decides what is trained, in one YAML file.
+
+The shipped ones lie in ``edgemed/training/recipes``; a path to a file of the same form serves as well.
+
+    recipe = recipe.load("chest-xray")
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgemed import files, schema
+from edgemed.bundle.manifest import Modality, Name, Text
+from edgemed.errors import ConfigError
+from edgemed.imaging.preprocess import Preprocessing
+from edgemed.runtime.decision import QualityLimits
+from edgemed.training.augment import Augmentation
+from edgemed.training.data import Source, Splits
+
+__all__ = ["Criterion", "Data", "Fit", "Model", "Quantization", "Recipe", "available", "load", "parse"]
+
+_LIMIT_BYTES = 1 << 18
+
+Rate = Annotated[float, Meta(gt=0.0, le=1.0)]
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Data(_Part):
+    """What the images are, how they are divided, and under which terms they may be used.
+
+    Attributes:
+        licence: of the images.
+        citation: how their authors ask to be named.
+        limits: what the data does not show, for the model card.
+    """
+
+    source: Source
+    splits: Splits
+    licence: Text
+    citation: Text
+    limits: Text
+
+
+class Model(_Part):
+    """A network of the zoo.
+
+    Attributes:
+        pretrained: weights to start from, relative to the data folder; None for random weights.
+        pretrained_sha256: digest of that file.
+    """
+
+    family: Literal["mobilenet_v2"]
+    cut: str
+    alpha: Annotated[float, Meta(gt=0.0, le=2.0)]
+    embedding: Annotated[int, Meta(ge=8, le=1280)]
+    dropout: Annotated[float, Meta(ge=0.0, lt=1.0)]
+    pretrained: str | None
+    pretrained_sha256: str | None
+
+
+class Fit(_Part):
+    """Float training: AdamW, linear warm-up, then a cosine to zero."""
+
+    seed: Annotated[int, Meta(ge=0, lt=1 << 31)]
+    epochs: Count
+    batch: Count
+    learning_rate: Rate
+    warmup_epochs: Annotated[float, Meta(ge=0.0)]
+    weight_decay: Annotated[float, Meta(ge=0.0, le=1.0)]
+    label_smoothing: Annotated[float, Meta(ge=0.0, lt=0.5)]
+
+
+class Quantization(_Part):
+    """Quantization-aware training after it; ``calibration`` train images set the first ranges."""
+
+    epochs: Count
+    learning_rate: Rate
+    calibration: Count
+
+
+class Criterion(_Part):
+    """The operating point: the largest threshold whose sensitivity on validation is at least this."""
+
+    name: Name
+    sensitivity: Annotated[float, Meta(gt=0.0, lt=1.0)]
+
+
+class Recipe(_Part):
+    """One training recipe."""
+
+    schema: Literal[1]
+    name: Name
+    task: Literal["classify"]
+    intended_use: Text
+    modalities: Annotated[tuple[Modality, ...], Meta(min_length=1)]
+    body_part: Text
+    labels: Annotated[tuple[Text, ...], Meta(min_length=2, max_length=2)]
+    data: Data
+    preprocessing: Preprocessing
+    model: Model
+    augmentation: Augmentation
+    fit: Fit
+    quantization: Quantization
+    operating_point: Criterion
+    quality: QualityLimits
+
+
+def available() -> tuple[str, ...]:
+    """Return the names of the shipped recipes, sorted."""
+    folder = resources.files("edgemed.training").joinpath("recipes")
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def load(name: str) -> Recipe:
+    """Return a shipped recipe by name, or the recipe in a YAML file.
+
+    Raises:
+        ConfigError: neither a shipped name nor a file, or the file is not a recipe.
+    """
+    if name in available():
+        raw = resources.files("edgemed.training").joinpath("recipes", f"{name}.yaml").read_bytes()
+        return parse(raw, source=f"{name}.yaml")
+    path = Path(name)
+    if not path.is_file():
+        known = list(available())
+        raise ConfigError(
+            f"{name}: expected a recipe file or one of {', '.join(known)}, found neither{schema.near_match(name, known)}"
+        )
+    return parse(files.read_bounded(path, limit_bytes=_LIMIT_BYTES, error=ConfigError), source=path.name)
+
+
+def parse(raw: bytes, *, source: str) -> Recipe:
+    """Return recipe YAML as a value.
+
+    Raises:
+        ConfigError: not YAML, an unknown or missing key, a wrong type, a value out of range.
+    """
+    return schema.decode_yaml(raw, Recipe, source=source)
