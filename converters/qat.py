@@ -37,9 +37,12 @@ __all__ = [
     "QuantizedDense",
     "QuantizedDepthwiseConv2D",
     "QuantizedRescaling",
+    "batches",
     "calibrate",
     "quantization_aware",
 ]
+
+PLANE_RANGE = (0.0, 255.0)  # grey levels of the input plane
 
 _WEIGHTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
 # Leave values where they are, or pick among them: the output keeps the input's range and TFLite its scale.
@@ -205,10 +208,14 @@ def quantization_aware(model: keras.Model) -> keras.Model:
     outputs = {id(tensor) for tensor in keras.tree.flatten(model.output)}
 
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(args[0], keras.KerasTensor) and isinstance(args[0]._keras_history.operation, layers.InputLayer):
+            args = (plane_range(args[0]), *args[1:])
         result = args[0] if isinstance(layer, layers.Identity) else layer(*args, **kwargs)
         quantizer = quantizers.get(layer.name)
         return quantizer(result) if quantizer is not None else result
 
+    # Without it the input's scale would come from the representative set.
+    plane_range = ActivationQuantizer(fixed=PLANE_RANGE, name="plane_range")
     quantizers = {
         layer.name: _quantizer(layer, is_output=any(id(out) in outputs for out in _tensors(layer)))
         for layer in model.layers
@@ -232,8 +239,8 @@ def calibrate(twin: keras.Model, planes: NDArray[np.uint8], *, batch: int = 32) 
     """
     if len(planes) == 0:
         raise ValueError("planes: expected at least one, got none")
-    for start in range(0, len(planes), batch):
-        twin(planes[start : start + batch, ..., np.newaxis].astype(np.float32), training=True)
+    for stack in batches(planes, batch):
+        twin(stack, training=True)
 
 
 def _check(model: keras.Model) -> None:
@@ -285,19 +292,14 @@ def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
 
 def _is_stored(layer: layers.Layer) -> bool:
     """Tell whether TFLite stores this layer's output with a range of its own."""
-    if isinstance(layer, layers.InputLayer):
-        return True
-    if isinstance(layer, (*_REMOVED, *_SAME_RANGE, layers.Rescaling)):
+    if isinstance(layer, (*_REMOVED, *_SAME_RANGE, layers.InputLayer, layers.Rescaling)):
         return False
     fused = _consumers(layer)
     return not (len(fused) == 1 and isinstance(fused[0], (layers.BatchNormalization, *_FUSED)))
 
 
 def _quantizer(layer: layers.Layer, *, is_output: bool) -> ActivationQuantizer:
-    name = f"{layer.name}_range"
-    if isinstance(layer, layers.InputLayer):
-        return ActivationQuantizer(fixed=(0.0, 255.0), name=name)
-    return ActivationQuantizer(momentum=None if is_output else 0.99, name=name)
+    return ActivationQuantizer(momentum=None if is_output else 0.99, name=f"{layer.name}_range")
 
 
 _QUANTIZED: dict[type[layers.Layer], type[layers.Layer]] = {
@@ -313,7 +315,7 @@ def _clone(layer: layers.Layer, folded: dict[str, layers.BatchNormalization]) ->
         return layers.Identity(name=layer.name)
     if isinstance(layer, layers.Rescaling):
         return QuantizedRescaling(
-            scale=layer.scale, offset=layer.offset, source=(0.0, 255.0), name=layer.name
+            scale=layer.scale, offset=layer.offset, source=PLANE_RANGE, name=layer.name
         )
     if type(layer) in _QUANTIZED:
         config["use_bias"] = layer.use_bias or layer.name in folded

@@ -21,7 +21,7 @@ __all__ = ["decode_json", "decode_yaml", "encode_json", "near_match", "to_builti
 
 Value = TypeVar("Value")
 
-_WRAPPED_PATH = re.compile(r" - at `(?:key in )?\$(.*)`$")
+_WRAPPED_PATH = re.compile(r" - at (?:`key` in )?`\$(.*)`$")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.+)`")
 _MISSING_FIELD = re.compile(r"Object missing required field `(.+)`")
 
@@ -40,7 +40,7 @@ def decode_json(raw: bytes, kind: type[Value], *, source: str, error: type[Edgem
     """
     try:
         tree = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError) as err:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise error(f"{source}: expected JSON, got bytes that are not: {err}") from err
     return _convert(tree, kind, source=source, error=error, strict=True)
 

@@ -9,11 +9,11 @@ Rules: the same members, version and keys give the same bytes; an `Archive` is o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -156,11 +156,7 @@ def _require_members(members: Mapping[str, bytes]) -> None:
 
 def _require_binding(members: Mapping[str, bytes]) -> None:
     """Refuse a decision document made for another model: its thresholds would mean nothing."""
-    try:
-        document = msgspec.json.decode(members["decision.json"])
-    except msgspec.DecodeError as err:
-        raise ConfigError(f"decision.json: expected JSON, got bytes that are not: {err}") from err
-    stated = document.get("model") if isinstance(document, dict) else None
+    stated = schema.decode_json(members["decision.json"], dict[str, Any], source="decision.json").get("model")
     if stated != (digest := files.sha256(members[MODEL])):
         raise ConfigError(
             f"decision.json: model: expected {digest}, the digest of {MODEL}, got {stated!r}; convert again"
@@ -204,8 +200,5 @@ def _evidence(path: Path) -> bytes:
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=ConfigError)
     if path.suffix != ".json":
         raise ConfigError(f"{path}: evidence is a .json file; give it as JSON")
-    try:
-        json.loads(raw)
-    except (ValueError, RecursionError) as err:
-        raise ConfigError(f"{path}: expected JSON, got bytes that are not: {err}") from err
+    schema.decode_json(raw, dict[str, Any], source=str(path))
     return raw

@@ -48,30 +48,31 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     size_bytes: Annotated[int, Meta(ge=0, le=1 << 30)]
 
 
-class _Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model is for, in its makers' words; ``modalities`` are the DICOM Modality values it may see."""
+
     name: Name
     task: Literal["classify", "segment", "reconstruct"]
     intended_use: Text
     modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=16)]
     body_part: Text
     labels: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
+
+
+class Artifact(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a converter knows about the model it wrote: ``artifact.json``, the part of a manifest without a version.
+
+    Attributes:
+        targets: ids of `firmware_configs` that a member admits.
+        outputs: signature names the model has; what its task defines and is missing here is absent.
+    """
+
+    schema: Literal[1] = 1
     targets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
     outputs: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=16)]
 
 
-class Artifact(_Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a converter knows about the model it wrote: ``artifact.json``, the part of a manifest without a version.
-
-    Attributes:
-        outputs: signature names the model has; what its task defines and is missing here is absent.
-        modalities: DICOM Modality values the model may see.
-        targets: ids of `firmware_configs` that a member admits.
-    """
-
-    schema: Literal[1] = 1
-
-
-class Manifest(_Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(Artifact, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Identity, admission and integrity of a bundle; ``manifest.json`` is its canonical JSON.
 
     Attributes:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from edgemed.cli import bundle, convert, devices, doctor, evaluate, keys, screen, train
+from edgemed.cli import bundle, convert, demo, devices, doctor, evaluate, keys, output, screen, train
 from edgemed.errors import EdgemedError
 
 __all__ = ["app", "main"]
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(screen.demo)
+app.command()(demo.demo)
 app.command()(screen.screen)
 app.command()(train.train)
 app.command()(convert.convert)
@@ -108,5 +108,4 @@ def _without_debug(words: list[str]) -> tuple[list[str], bool]:
 
 def _say(line: str) -> None:
     """Write an error as one line, with no control character of the text it quotes."""
-    shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
-    sys.stderr.write(f"edgemed: {shown}\n")
+    sys.stderr.write(f"edgemed: {output.printable(line)}\n")

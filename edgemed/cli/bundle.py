@@ -27,7 +27,10 @@ def build(
     out: Path = typer.Option(..., help="Bundle to write, e.g. chest-xray-1.0.0.edgemed."),
     version: str = typer.Option("1.0.0", help="MAJOR.MINOR.PATCH of the bundle."),
     release: int = typer.Option(
-        1, help="Counter that rises with every bundle of this name; devices refuse a lower one."
+        1,
+        min=1,
+        max=(1 << 53) - 1,
+        help="Counter that rises with every bundle of this name; devices refuse a lower one.",
     ),
     evidence: list[Path] = typer.Option([], metavar="FILE", help="JSON result to carry along; may be repeated."),
     passphrase_file: Path | None = typer.Option(

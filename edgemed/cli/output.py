@@ -1,7 +1,7 @@
 """What every command writes: results on stdout, everything else on stderr.
 
 Rules: ``print_json`` is called once per command and is then all that stdout holds; rich is imported only when a
-table or a progress bar is drawn; text from outside is never taken as markup.
+table or a progress bar is drawn; text from outside is never taken as markup, and moves no terminal.
 
     output.print_json({"bundle": name, "verified": True})
     output.table(("target", "summary"), rows)
@@ -21,7 +21,7 @@ from edgemed.errors import ConfigError
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["SCHEMA_VERSION", "console", "fields", "note", "print_json", "table", "write_file"]
+__all__ = ["SCHEMA_VERSION", "console", "fields", "note", "print_json", "printable", "table", "write_file"]
 
 SCHEMA_VERSION = 1
 PIPE_WIDTH = 10_000  # characters; rich would cut cells at 80 where there is no terminal
@@ -31,12 +31,13 @@ def print_json(value: Any) -> None:
     """Write one JSON document to stdout, ``schema_version`` first, then the keys in the order given.
 
     Args:
-        value: a dict with text keys, a dataclass or a msgspec struct; paths inside become text, NaN becomes null.
+        value: a dict with text keys, a dataclass or a msgspec struct; paths inside become text, NaN becomes null, and
+            the bytes of a file name that are no UTF-8 become escapes.
     """
     import msgspec
 
     tree = msgspec.to_builtins(value, enc_hook=_plain)
-    document = msgspec.json.encode({"schema_version": SCHEMA_VERSION, **tree})
+    document = msgspec.json.encode(_encodable({"schema_version": SCHEMA_VERSION, **tree}))
     sys.stdout.write(msgspec.json.format(document, indent=2).decode() + "\n")
 
 
@@ -50,7 +51,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str |
     for column in columns:
         drawn.add_column(Text(column))
     for row in rows:
-        drawn.add_row(*map(Text, row))
+        drawn.add_row(*(Text(printable(cell)) for cell in row))
     screen = Console(file=sys.stdout, highlight=False)
     if not screen.is_terminal:
         screen.width = PIPE_WIDTH
@@ -59,7 +60,12 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str |
 
 def note(line: str) -> None:
     """Write one line about the work, not its result, to stderr."""
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(printable(line) + "\n")
+
+
+def printable(line: str) -> str:
+    """Return text with line breaks and control characters written as escapes: one line, whatever it quotes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
@@ -67,7 +73,7 @@ def fields(pairs: Iterable[tuple[str, str]]) -> None:
     listed = list(pairs)
     width = max(len(name) for name, _ in listed)
     for name, value in listed:
-        sys.stdout.write(f"{name:<{width}}  {value}\n")
+        sys.stdout.write(f"{printable(name):<{width}}  {printable(value)}\n")
 
 
 @functools.cache
@@ -90,6 +96,15 @@ def write_file(path: Path, raw: bytes, *, option: str = "--out") -> None:
         files.write_atomic(path, raw)
     except OSError as err:
         raise ConfigError(f"{option}: {path}: cannot be written: {err.strerror or err}; choose another place") from err
+
+
+def _encodable(tree: Any) -> Any:
+    """Return a tree whose texts are Unicode: Python keeps a file name's stray bytes as lone surrogates."""
+    if isinstance(tree, str):
+        return tree.encode("utf-8", "backslashreplace").decode()
+    if isinstance(tree, dict):
+        return {_encodable(key): _encodable(value) for key, value in tree.items()}
+    return [_encodable(value) for value in tree] if isinstance(tree, (list, tuple)) else tree
 
 
 def _plain(value: Any) -> str:

@@ -17,11 +17,10 @@ import warnings
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgemed.errors import ImageError
 from edgemed.imaging import colour
-from edgemed.imaging.frame import Frame
+from edgemed.imaging.frame import Frame, Pixels
 from edgemed.imaging.header import check_size
 
 __all__ = ["decode"]
@@ -47,20 +46,20 @@ def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
     stack = array if array.ndim == 3 else array[np.newaxis]
     check_size(stack.shape[1], stack.shape[2], source=source)
     for index, pixels in enumerate(stack):
-        yield _frame(np.ascontiguousarray(pixels, dtype=array.dtype.newbyteorder("=")), source, index, 0.0)
+        yield _frame(pixels.astype(array.dtype.newbyteorder("="), order="C", copy=False), source, index, 0.0)
 
 
-def _frame(pixels: NDArray[np.uint8] | NDArray[np.uint16], source: str, index: int, fraction: float) -> Frame:
+def _frame(pixels: Pixels, source: str, index: int, fraction: float) -> Frame:
     bits = 8 * pixels.dtype.itemsize
     return Frame(pixels=pixels, source=source, index=index, bits=bits, coloured_fraction=fraction)
 
 
-def _array(raw: bytes, source: str) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _array(raw: bytes, source: str) -> Pixels:
     shape, by_column, dtype, offset = _header(raw, source)
     if dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         hint = "scale it to 0..65535 by its known black and white, then save it as uint16"
         raise ImageError(f"{source}: expected {_SHAPES}, got {dtype}; {hint}")
-    if len(shape) not in (2, 3) or 0 in shape:
+    if len(shape) not in (2, 3) or min(shape) < 1:
         raise ImageError(f"{source}: expected {_SHAPES}, got shape {shape}; save one picture or one stack")
     expected = math.prod(shape) * dtype.itemsize
     if len(raw) - offset != expected:
@@ -85,7 +84,9 @@ def _header(raw: bytes, source: str) -> tuple[tuple[int, ...], bool, np.dtype, i
             elif version == (2, 0):
                 found = np.lib.format.read_array_header_2_0(stream)
             else:
-                raise ImageError(f"{source}: expected NPY format 1.0 or 2.0, got {version[0]}.{version[1]}")
+                raise ImageError(
+                    f"{source}: expected NPY format 1.0 or 2.0, got {version[0]}.{version[1]}; save the array again"
+                )
     # NumPy evaluates the header as a Python literal; hostile text fails in any of these ways.
     except (ValueError, TypeError, KeyError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError) as err:
         raise ImageError(f"{source}: NPY header cannot be read; the file is damaged, save the array again") from err

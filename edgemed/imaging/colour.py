@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.imaging.frame import Pixels
+
 __all__ = ["SPREAD_LIMIT", "Gray", "Order", "coloured", "to_gray"]
 
 SPREAD_LIMIT = 24
@@ -28,33 +30,34 @@ class Order(enum.Enum):
 class Gray(NamedTuple):
     """A gray image and the share of its pixels, 0..1, that were coloured."""
 
-    pixels: NDArray[np.uint8] | NDArray[np.uint16]
+    pixels: Pixels
     coloured_fraction: float
 
 
-def to_gray(image: NDArray[np.uint8] | NDArray[np.uint16], *, order: Order) -> Gray:
+def to_gray(image: Pixels, *, order: Order) -> Gray:
     """Return luma of (rows, columns[, 1 | 3 | 4]) pixels in ITU-R BT.601 weights, same dtype.
 
-    Y = (4899 R + 9617 G + 1868 B + 8192) >> 14, OpenCV's fixed-point form. Alpha is ignored: the colour stored
+    Y = (9798 R + 19235 G + 3735 B + 16384) >> 15, OpenCV's fixed-point form. Alpha is ignored: the colour stored
     under a transparent pixel counts.
     """
     if image.ndim == 2 or image.shape[2] == 1:
         return Gray(image.reshape(image.shape[:2]), 0.0)
-    image = np.ascontiguousarray(image)
+    image = image if image.flags.c_contiguous else image.copy()
     codes = {
         (Order.BGR, 3): cv2.COLOR_BGR2GRAY,
         (Order.BGR, 4): cv2.COLOR_BGRA2GRAY,
         (Order.RGB, 3): cv2.COLOR_RGB2GRAY,
         (Order.RGB, 4): cv2.COLOR_RGBA2GRAY,
     }
-    gray = np.asarray(cv2.cvtColor(image, codes[order, image.shape[2]]), dtype=image.dtype)
+    gray = np.empty_like(image, shape=image.shape[:2])
+    cv2.cvtColor(image, codes[order, image.shape[2]], dst=gray)
     return Gray(gray, cv2.countNonZero(coloured(image)) / gray.size)
 
 
-def coloured(image: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
+def coloured(image: Pixels) -> NDArray[np.uint8]:
     """Return a (rows, columns) mask, 255 where the three colour channels spread over more than `SPREAD_LIMIT`."""
     first, second, third = (cv2.extractChannel(image, i) for i in range(3))
     high = cv2.max(cv2.max(first, second), third)
     low = cv2.min(cv2.min(first, second), third)
     limit = SPREAD_LIMIT if image.dtype == np.uint8 else SPREAD_LIMIT * 257
-    return np.asarray(cv2.compare(cv2.subtract(high, low), limit, cv2.CMP_GT), dtype=np.uint8)
+    return np.asarray(cv2.inRange(cv2.subtract(high, low), (limit + 1,), (65535,)), dtype=np.uint8)

@@ -14,17 +14,16 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edgemed.errors import ImageError
 from edgemed.imaging import colour, dicom_tags, grayscale
 from edgemed.imaging.colour import Gray
 from edgemed.imaging.dicom_tags import Layout, translated
-from edgemed.imaging.frame import Frame
+from edgemed.imaging.frame import Frame, Pixels
 from edgemed.imaging.header import FILE_LIMIT_BYTES, codestream_size
 
 if TYPE_CHECKING:
@@ -33,12 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = ["decode"]
 
-Image: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
-
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _GROUP_LENGTH = b"\x02\0\0\0UL\x04\0"
 # Codecs put a header before each frame; more than this beyond twice the pixels is damage or an attack.
 _CODEC_HEADER_BYTES = 1 << 20
+# Padding that writers leave behind the end marker of a codestream.
+_TRAILING_BYTES = 64
 
 
 def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
@@ -107,7 +106,7 @@ def _meta_end(raw: bytes) -> int | None:
 
 def _decoder(layout: Layout, source: str) -> Decoder:
     """Return pydicom's decoder for the transfer syntax; refuse one that has none here, by name."""
-    from pydicom.pixels import get_decoder
+    from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
 
     uid = UID(layout.transfer_syntax)
@@ -126,11 +125,10 @@ def _no_decoder(name: str, source: str) -> str:
     return f"{source}: TransferSyntaxUID: no decoder for {name}; export it uncompressed or as JPEG 2000"
 
 
-def _images(dataset: Dataset, layout: Layout, decoder: Decoder, source: str) -> Iterator[Image]:
+def _images(dataset: Dataset, layout: Layout, decoder: Decoder, source: str) -> Iterator[Pixels]:
     """Yield each frame as stored; colour comes in RGB order."""
     with translated(source, "opening the pixel data"):
-        options = {"view_only": True} if decoder.is_native else {}
-        arrays = decoder.iter_array(dataset, raw=False, **options)
+        arrays = decoder.iter_array(dataset, raw=False, view_only=decoder.is_native)
         encoded = iter(()) if decoder.is_native else _encoded(dataset, layout)
     for index in range(layout.frames):
         with translated(source, f"decoding frame {index} of {layout.frames} ({_name(layout)})"):
@@ -139,6 +137,11 @@ def _images(dataset: Dataset, layout: Layout, decoder: Decoder, source: str) -> 
             image, properties = next(arrays)
             if layout.samples == 3 and properties["photometric_interpretation"] != "RGB":
                 raise ImageError(f"{source}: PhotometricInterpretation: no conversion to gray; export it in gray")
+            if 8 * image.dtype.itemsize not in (layout.bits_allocated, layout.bits_stored):
+                raise ImageError(
+                    f"{source}: BitsStored: expected {layout.bits_stored} bits in the codestream, got a depth that "
+                    f"decodes to {8 * image.dtype.itemsize}; the file is damaged, export it again"
+                )
             native = image.astype(image.dtype.newbyteorder("="), copy=False)
         yield native
 
@@ -161,6 +164,11 @@ def _encoded(dataset: Dataset, layout: Layout) -> Iterator[bytes]:
 def _check_encoded(encoded: bytes, layout: Layout, index: int, source: str) -> None:
     """Refuse a frame whose codestream is of another size than the tags say, before a codec allocates for it."""
     size = codestream_size(encoded)
+    # JPEG, JPEG-LS and JPEG 2000 end alike; their codecs return half a picture when the end is missing.
+    if size is not None and b"\xff\xd9" not in encoded[-_TRAILING_BYTES:]:
+        raise ImageError(
+            f"{source}: frame {index}: codestream without its end marker; it is cut short, export it again"
+        )
     if size is not None and size != (layout.rows, layout.columns):
         raise ImageError(
             f"{source}: frame {index}: Rows, Columns: expected {layout.columns} x {layout.rows} pixels in the "
@@ -173,7 +181,7 @@ def _check_encoded(encoded: bytes, layout: Layout, index: int, source: str) -> N
         )
 
 
-def _conversion(dataset: Dataset, layout: Layout, source: str) -> Callable[[Image], Gray]:
+def _conversion(dataset: Dataset, layout: Layout, source: str) -> Callable[[Pixels], Gray]:
     """Return the function from a stored frame to gray, with every table made once."""
     if layout.photometric == dicom_tags.PALETTE:
         return _palette(dataset, layout)
@@ -189,9 +197,9 @@ def _conversion(dataset: Dataset, layout: Layout, source: str) -> Callable[[Imag
     return lambda image: Gray(_look_up(table, _patterns(image, layout)), 0.0)
 
 
-def _palette(dataset: Dataset, layout: Layout) -> Callable[[Image], Gray]:
+def _palette(dataset: Dataset, layout: Layout) -> Callable[[Pixels], Gray]:
     """Send the palette through the colour conversion once; pixels then only look up."""
-    from pydicom.pixels import apply_color_lut
+    from pydicom.pixels.processing import apply_color_lut
 
     kind: Any = np.uint8 if layout.bits_stored == 8 else np.uint16
     entries = apply_color_lut(np.arange(1 << layout.bits_stored, dtype=kind)[:, np.newaxis], dataset)
@@ -199,22 +207,22 @@ def _palette(dataset: Dataset, layout: Layout) -> Callable[[Image], Gray]:
     gray = colour.to_gray(entries, order=colour.Order.RGB).pixels.ravel()
     mask = (colour.coloured(entries) > 0).ravel()
 
-    def convert(image: Image) -> Gray:
+    def convert(image: Pixels) -> Gray:
         patterns = _patterns(image, layout)
         return Gray(_look_up(gray, patterns), float(np.take(mask, patterns, mode="clip").mean()))
 
     return convert
 
 
-def _patterns(image: Image, layout: Layout) -> Image:
+def _patterns(image: Pixels, layout: Layout) -> Pixels:
     """Return the stored bit patterns, without the sign extension that decoding put above them."""
-    unsigned: Image = image.view(np.uint8 if image.dtype.itemsize == 1 else np.uint16)
+    unsigned: Pixels = image.view(np.uint8) if image.dtype.itemsize == 1 else image.view(np.uint16)
     if layout.signed and layout.bits_stored < 8 * unsigned.dtype.itemsize:
-        return np.bitwise_and(unsigned, (1 << layout.bits_stored) - 1, dtype=unsigned.dtype)
+        return np.bitwise_and(unsigned, np.uint16((1 << layout.bits_stored) - 1))
     return unsigned
 
 
-def _look_up(table: Image, patterns: Image) -> Image:
-    if table.size == 256 and patterns.dtype == np.uint8:
-        return np.asarray(cv2.LUT(np.ascontiguousarray(patterns), table), dtype=table.dtype)
-    return np.take(table, patterns, mode="clip")
+def _look_up(table: Pixels, patterns: Pixels) -> Pixels:
+    if table.size == 256 and patterns.dtype == table.dtype:
+        return np.asarray(cv2.LUT(patterns, table), dtype=np.uint8)
+    return table.take(patterns, mode="clip")

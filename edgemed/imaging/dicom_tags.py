@@ -74,10 +74,16 @@ def layout(dataset: Dataset, *, source: str) -> Layout:
     """Return how pixels are stored.
 
     Raises:
-        ImageError: no pixel data, a tag that is missing, or a size, depth or colour space that is not accepted.
+        ImageError: no pixel data, raw detector data, a tag that is missing, or a size, depth or colour space that
+            is not accepted.
     """
     if "PixelData" not in dataset:
         raise ImageError(f"{source}: PixelData is missing; expected an image, export one from the study")
+    if dataset.get("PresentationIntentType") == "FOR PROCESSING":
+        raise ImageError(
+            f"{source}: PresentationIntentType: expected FOR PRESENTATION, got FOR PROCESSING, which is raw detector "
+            "data; export the image that the radiographer sees"
+        )
     found = Layout(
         rows=_integer(dataset, "Rows", source),
         columns=_integer(dataset, "Columns", source),
@@ -171,7 +177,7 @@ def _check_colour_space(found: Layout, source: str) -> None:
             f"{source}: PhotometricInterpretation: expected one of {known} with 1 or 3 samples to match; "
             "export the image in gray"
         )
-    if found.samples == 3 and (found.bits_stored not in (8, 16) or found.signed):
+    if found.samples == 3 and (found.bits_stored != found.bits_allocated or found.signed):
         raise ImageError(
             f"{source}: BitsStored: expected 8 or 16 unsigned bits for colour, got {found.bits_stored}; "
             "export the image in gray"

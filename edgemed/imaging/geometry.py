@@ -8,17 +8,14 @@ by an integer factor, the two resizers that are bit-identical on x86-64 and aarc
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.imaging.frame import Pixels
 from edgemed.imaging.steps import Resize
 
 __all__ = ["crop_border", "fitted_size", "resize"]
-
-Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def crop_border(pixels: Pixels, fraction: float) -> Pixels:

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.imaging.frame import Pixels
+
 __all__ = ["LookUp", "Rescale", "VoiFunction", "Window", "table"]
 
 
@@ -57,7 +59,8 @@ class LookUp:
     def at(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the entries that belong to ``x``, any shape, in float64."""
         index = np.clip(np.rint(x) - self.first, 0, self.values.size - 1).astype(np.intp)
-        return self.values[index].astype(np.float64)
+        found: NDArray[np.uint16] = self.values.take(index)
+        return found.astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,8 @@ class Window:
         """
         if self.function is VoiFunction.SIGMOID:
             # exp overflows past 709; 1 / (1 + e^700) is 0 in any image.
-            return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (x - self.center) / self.width, -700.0, 700.0)))
+            exponent = np.clip(-4.0 * (x - self.center) / self.width, -700.0, 700.0)
+            return np.asarray(1.0 / (1.0 + np.exp(exponent)), dtype=np.float64)
         if self.function is VoiFunction.LINEAR_EXACT:
             return np.clip((x - self.center) / self.width + 0.5, 0.0, 1.0)
         if self.width == 1.0:
@@ -94,7 +98,7 @@ class Window:
 
 def table(
     *, bits: int, signed: bool, modality: Rescale | LookUp | None, voi: Window | LookUp | None, inverted: bool = False
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+) -> Pixels:
     """Return brightness for each stored bit pattern: (2^bits,), uint8 when bits <= 8, else uint16 of 16 bits.
 
     brightness = floor(top * y + 0.5), top = 255 or 65535, y in [0, 1] from the VOI; without one, y is the place

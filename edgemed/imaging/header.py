@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgemed.errors import ImageError
@@ -23,7 +23,9 @@ PIXEL_LIMIT = 64 << 20
 """Pixels of one frame; a 43 x 43 cm detector with 0.1 mm pixels has 18 million."""
 
 _TIFF_PAGES = 4096
+_BIG_ENDIAN = struct.Struct(">I")
 _STARTS_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_SCAN = 0xDA
 _STILL_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
 
@@ -82,7 +84,9 @@ def parse(raw: bytes, kind: Format, *, source: str) -> Header:
     try:
         header = readers[kind](raw, source)
     except (struct.error, IndexError) as err:
-        raise ImageError(f"{source}: {kind.value} header ends early; the file is cut short, copy it again") from err
+        raise ImageError(
+            f"{source}: {kind.value} ends inside its header; the file is cut short, copy it again"
+        ) from err
     check_size(header.rows, header.columns, source=source)
     return header
 
@@ -106,7 +110,7 @@ def codestream_size(raw: bytes) -> tuple[int, int] | None:
     """Return (rows, columns) that a JPEG, JPEG-LS or JPEG 2000 codestream announces; None when it announces none."""
     try:
         if raw.startswith(b"\xff\xd8"):
-            return next(_jpeg_sizes(raw), None)
+            return _jpeg_size(raw, dict(_jpeg_segments(raw)))
         start = raw.find(b"\xff\x4f\xff\x51", 0, 1 << 16)
         if start < 0:
             return None
@@ -127,37 +131,46 @@ def _png(raw: bytes, source: str) -> Header:
     if raw[12:16] != b"IHDR":
         raise ImageError(f"{source}: expected the PNG chunk IHDR first; the file is damaged, export it again")
     columns, rows = struct.unpack_from(">2I", raw, 16)
-    # An end chunk is 4 bytes of length 0, the name and its checksum; tools may append bytes after it.
-    if raw.rfind(b"\0\0\0\0IEND\xae\x42\x60\x82") < 0:
-        raise ImageError(f"{source}: PNG without its end chunk IEND; the file is cut short, copy it again")
+    # OpenCV allocates what a chunk claims before it looks whether the file holds it: walk them all first.
+    offset, name = 8, b""
+    while name != b"IEND":
+        name = raw[offset + 4 : offset + 8]
+        offset += _BIG_ENDIAN.unpack_from(raw, offset)[0] + 12
+        if offset > len(raw):
+            raise ImageError(f"{source}: PNG ends inside a chunk; the file is cut short or damaged, copy it again")
     return Header(rows=rows, columns=columns)
 
 
 def _jpeg(raw: bytes, source: str) -> Header:
-    size = next(_jpeg_sizes(raw), None)
-    if size is None:
-        raise ImageError(f"{source}: JPEG without a frame header; the file is cut short or damaged, copy it again")
-    # A preview inside the header has an end marker of its own, hence the search from the back.
-    if raw.rfind(b"\xff\xd9") < raw.rfind(b"\xff\xda"):
-        raise ImageError(f"{source}: JPEG without its end marker; the file is cut short, copy it again")
+    places = dict(_jpeg_segments(raw))
+    size = _jpeg_size(raw, places)
+    # A preview inside the header has an end marker of its own, hence the search behind the scan's start.
+    if size is None or _SCAN not in places or raw.rfind(b"\xff\xd9", places[_SCAN]) < 0:
+        raise ImageError(f"{source}: JPEG without its end marker; the file is cut short or damaged, copy it again")
     return Header(rows=size[0], columns=size[1])
 
 
-def _jpeg_sizes(raw: bytes) -> Iterator[tuple[int, int]]:
-    """Walk the marker segments and yield (rows, columns) of the first frame header, if one comes before the scan."""
+def _jpeg_segments(raw: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (marker, offset) of each segment, up to the start of the scan."""
     offset = 2
     while raw[offset] == 0xFF:
         marker = raw[offset + 1]
         if marker == 0xFF:  # fill byte
             offset += 1
             continue
-        if marker in _STARTS_OF_FRAME:
-            rows, columns = struct.unpack_from(">2H", raw, offset + 5)
-            yield rows, columns
-            return
-        if marker in (0xD9, 0xDA):
+        yield marker, offset
+        if marker in (_SCAN, 0xD9):
             return
         offset += 2 + struct.unpack_from(">H", raw, offset + 2)[0]
+
+
+def _jpeg_size(raw: bytes, places: Mapping[int, int]) -> tuple[int, int] | None:
+    """Return (rows, columns) of the frame header among the segments."""
+    frames = [place for marker, place in places.items() if marker in _STARTS_OF_FRAME]
+    if not frames:
+        return None
+    rows, columns = struct.unpack_from(">2H", raw, frames[0] + 5)
+    return rows, columns
 
 
 def _tiff(raw: bytes, source: str) -> Header:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.imaging.frame import Pixels
 from edgemed.imaging.steps import Bilateral, Clahe, Equalize, Gaussian, Median, NonLocalMeans, Percentile, Unsharp
 
 __all__ = ["contrast", "denoise", "histogram", "percentile_levels", "sharpen", "stretch_table", "to_8_bits"]
@@ -19,7 +20,7 @@ __all__ = ["contrast", "denoise", "histogram", "percentile_levels", "sharpen", "
 _EXACT_FLOAT32 = 1 << 24
 
 
-def to_8_bits(pixels: NDArray[np.uint8] | NDArray[np.uint16], *, bits: int) -> NDArray[np.uint8]:
+def to_8_bits(pixels: Pixels, *, bits: int) -> NDArray[np.uint8]:
     """Return the top 8 of ``bits`` significant bits, floor(v / 2^(bits - 8)); uint8 comes back as it is."""
     if pixels.dtype == np.uint8:
         return pixels.view(np.uint8)
@@ -29,7 +30,7 @@ def to_8_bits(pixels: NDArray[np.uint8] | NDArray[np.uint16], *, bits: int) -> N
     return reduced
 
 
-def histogram(pixels: NDArray[np.uint8] | NDArray[np.uint16], *, bits: int) -> NDArray[np.int64]:
+def histogram(pixels: Pixels, *, bits: int) -> NDArray[np.int64]:
     """Return the (2^bits,) count of pixels at each grey level; values lie below 2^bits."""
     rows = max(1, _EXACT_FLOAT32 // pixels.shape[1])
     counts = np.zeros(1 << bits, np.int64)
@@ -74,9 +75,7 @@ def denoise(pixels: NDArray[np.uint8], method: Median | Gaussian | Bilateral | N
     return np.asarray(smooth, dtype=np.uint8)
 
 
-def contrast(
-    pixels: NDArray[np.uint8] | NDArray[np.uint16], method: Percentile | Equalize | Clahe, *, bits: int
-) -> NDArray[np.uint8]:
+def contrast(pixels: Pixels, method: Percentile | Equalize | Clahe, *, bits: int) -> NDArray[np.uint8]:
     """Return the picture with its levels spread, uint8, same shape; only `Percentile` takes uint16."""
     if isinstance(method, Percentile):
         counts = histogram(pixels, bits=bits)
@@ -106,7 +105,7 @@ def _blur(pixels: NDArray[np.uint8], size: int, sigma: float) -> NDArray[np.uint
     return np.asarray(blurred, dtype=np.uint8)
 
 
-def _look_up(table: NDArray[np.uint8], pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> NDArray[np.uint8]:
+def _look_up(table: NDArray[np.uint8], pixels: Pixels) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return np.asarray(cv2.LUT(pixels, table), dtype=np.uint8)
     # OpenCV 4 has no 16-bit table look-up.

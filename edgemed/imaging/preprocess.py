@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgemed import schema as documents
 from edgemed.errors import BundleError, EdgemedError
 from edgemed.imaging import geometry, intensity
-from edgemed.imaging.frame import Frame
+from edgemed.imaging.frame import Frame, Pixels
 from edgemed.imaging.steps import Contrast, CropBorder, Denoise, Percentile, Sharpen, Step
 
 __all__ = ["Preprocessing", "apply", "encode", "is_exact", "parse", "tolerance_gray"]
@@ -89,9 +89,7 @@ def _keeps_depth(step: Step) -> bool:
     return isinstance(step, CropBorder) or (isinstance(step, Contrast) and isinstance(step.method, Percentile))
 
 
-def _run(
-    step: Step, pixels: NDArray[np.uint8] | NDArray[np.uint16], bits: int, preprocessing: Preprocessing
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _run(step: Step, pixels: Pixels, bits: int, preprocessing: Preprocessing) -> Pixels:
     if isinstance(step, CropBorder):
         return geometry.crop_border(pixels, step.fraction)
     if isinstance(step, Contrast):

@@ -22,7 +22,7 @@ from edgemed import files
 from edgemed.errors import ImageError
 from edgemed.imaging import arrays, cine, colour, dicom
 from edgemed.imaging import header as headers
-from edgemed.imaging.frame import Frame
+from edgemed.imaging.frame import Frame, Pixels
 from edgemed.imaging.header import FILE_LIMIT_BYTES, Format
 
 __all__ = ["SUFFIXES", "decode", "expand", "read"]
@@ -117,9 +117,7 @@ def _stills(raw: bytes, kind: Format, source: str) -> Iterator[Frame]:
         )
 
 
-def _decoded(
-    buffer: NDArray[np.uint8], page: int | None, kind: Format, source: str
-) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _decoded(buffer: NDArray[np.uint8], page: int | None, kind: Format, source: str) -> Pixels:
     """Decode one picture with OpenCV, as it is stored."""
     try:
         if page is None:
@@ -134,7 +132,7 @@ def _decoded(
         raise ImageError(f"{source}: expected 8- or 16-bit unsigned pixels, got {image.dtype}; export it as such")
     if image.ndim == 3 and image.shape[2] not in (1, 3, 4):
         raise ImageError(f"{source}: expected 1, 3 or 4 channels, got {image.shape[2]}; export it as gray")
-    return image
+    return image.view(np.uint8) if image.dtype == np.uint8 else image.view(np.uint16)
 
 
 def _damaged(kind: Format, source: str) -> str:

@@ -32,7 +32,8 @@ class Reading:
 
     Attributes:
         logit: abnormal against normal, before calibration.
-        evidence: (h, w) in units of the logit, whose mean it has to one LSB; None when the model has no such output.
+        evidence: (h, w) in units of the logit; its mean is the logit to one LSB, unless the logit saturates at the
+            end of its range. None when the model has no such output.
         embedding: (C,) pooled features; None when the model has no such output.
     """
 

@@ -54,14 +54,14 @@ class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     pass
 
 
-class Calibration(_Strict):
+class Calibration(_Strict, frozen=True, kw_only=True):
     """Platt scaling, score = 1 / (1 + exp(-(slope * logit + intercept))); source: Platt 1999."""
 
     slope: Annotated[float, Meta(gt=0.0, le=1e6)]
     intercept: Finite
 
 
-class OperatingPoint(_Strict):
+class OperatingPoint(_Strict, frozen=True, kw_only=True):
     """A threshold with the criterion it was chosen for and what it attained on validation data.
 
     Attributes:
@@ -82,7 +82,7 @@ class OperatingPoint(_Strict):
     n_normal: Annotated[int, Meta(ge=1)]
 
 
-class Zone(_Strict):
+class Zone(_Strict, frozen=True, kw_only=True):
     """Scores in [low, high) are indeterminate; at least as wide as the tolerance between platforms."""
 
     low: Probability
@@ -93,7 +93,7 @@ class Zone(_Strict):
             raise ValueError(f"low {self.low} lies above high {self.high}")
 
 
-class QualityLimits(_Strict):
+class QualityLimits(_Strict, frozen=True, kw_only=True):
     """Limits a frame must meet before inference.
 
     Attributes:
@@ -109,7 +109,7 @@ class QualityLimits(_Strict):
     max_coloured_fraction: Probability
 
 
-class OutOfDistribution(_Strict):
+class OutOfDistribution(_Strict, frozen=True, kw_only=True):
     """Mahalanobis distance of the embedding, divided by its limit: above 1 is refused.
 
     Attributes:
@@ -129,7 +129,7 @@ class OutOfDistribution(_Strict):
         _floats(self.whitening, self.size * self.size)
 
 
-class DecisionRule(_Strict):
+class DecisionRule(_Strict, frozen=True, kw_only=True):
     """The document ``decision.json``; ``model`` binds it to the bytes of one model.
 
     Attributes:

@@ -12,86 +12,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgemed import schema
+from edgemed.bundle import trust
 from edgemed.bundle.archive import Bundle
-from edgemed.errors import BundleError, ConfigError
+from edgemed.bundle.manifest import MODEL
+from edgemed.errors import BundleError
 from edgemed.imaging import preprocess, quality
 from edgemed.imaging.frame import Frame
 from edgemed.runtime import backends, decision
 from edgemed.runtime.classifier import Classifier, Reading
 from edgemed.runtime.decision import Decision, DecisionRule, OodGauge
 from edgemed.runtime.interpreter import Interpreter
+from edgemed.runtime.screening import Latency, Screening, refused
 
 if TYPE_CHECKING:
     from edgemed.bundle.keys import PublicKey
 
 __all__ = ["Latency", "Screener", "Screening"]
-
-MODEL = "model/int8.tflite"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Latency:
-    """Time of each stage in milliseconds; None for a stage that a refusal left out.
-
-    Attributes:
-        decode_ms: from the file's bytes to the frame; measured by the caller, who did it.
-        preprocess_ms: gates before inference, and the plane.
-        infer_ms: the plane through the input table and the model.
-        decide_ms: dequantization, out-of-distribution distance, calibration, decision.
-        record_ms: writing the result down; nothing does so in this release, and it is 0.
-    """
-
-    decode_ms: float
-    preprocess_ms: float | None = None
-    infer_ms: float | None = None
-    decide_ms: float | None = None
-    record_ms: float | None = None
-
-    @property
-    def total_ms(self) -> float:
-        """Sum of the stages that ran, in milliseconds."""
-        stages = (self.decode_ms, self.preprocess_ms, self.infer_ms, self.decide_ms, self.record_ms)
-        return sum(stage for stage in stages if stage is not None)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Screening:
-    """What was found in one frame: an abnormality score, never a diagnosis.
-
-    Attributes:
-        source: the input as its frame names it.
-        frame: number within its source, from 0.
-        modality: DICOM Modality of the frame; None when its format carries none.
-        score: calibrated probability of abnormality in [0, 1]; None when refused.
-        logit: the model's output before calibration; None when refused before inference.
-        operating_point: name of the one in force.
-        threshold: its score; None when refused before inference.
-        reasons: why it was refused; empty otherwise.
-        ood_distance: distance from the training data over its limit, above 1 is refused; None when refused before
-            inference, or when the bundle has no such gate.
-        evidence: (h, w) float64, read-only, in units of the logit; None when refused before inference or absent.
-    """
-
-    source: str
-    frame: int
-    modality: str | None
-    decision: Decision
-    score: float | None = None
-    logit: tuple[float, ...] | None = None
-    operating_point: str
-    threshold: float | None = None
-    reasons: tuple[str, ...] = ()
-    ood_distance: float | None = None
-    latency: Latency
-    evidence: NDArray[np.float64] | None = None
 
 
 class Screener:
@@ -112,10 +51,8 @@ class Screener:
         """
         self.bundle = bundle
         self.rule = _rule(bundle)
-        self.preprocessing = preprocess.parse(_member(bundle, "preprocessing.json"))
-        self.classifier = Classifier(
-            interpreter, height=self.preprocessing.height, width=self.preprocessing.width
-        )
+        self.preprocessing = preprocess.parse(bundle.members["preprocessing.json"])
+        self.classifier = Classifier(interpreter, height=self.preprocessing.height, width=self.preprocessing.width)
         _compare_outputs(bundle, interpreter)
         self._gauge = _gauge(self.rule, self.classifier)
         self._clock = clock
@@ -144,8 +81,7 @@ class Screener:
             MissingDependencyError: no back end is installed.
         """
         verified = bundle if isinstance(bundle, Bundle) else _verified(bundle, keys)
-        model = _member(verified, MODEL)
-        return cls(verified, backends.load(model, backend=backend, threads=threads))
+        return cls(verified, backends.load(verified.members[MODEL], backend=backend, threads=threads))
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -225,3 +161,60 @@ class Screener:
             latency=latency,
             evidence=reading.evidence,
         )
+
+
+def _verified(bundle: Path | str, keys: Sequence[PublicKey] | None) -> Bundle:
+    """Return the bundle that a path or a name stands for, verified."""
+    from edgemed import shipped
+
+    if isinstance(bundle, str) and (bundle in shipped.names() or not _looks_like_a_path(bundle)):
+        path = shipped.bundle_path(bundle)
+        return trust.open_bundle(path, keys=[shipped.demo_key()] if keys is None else keys)
+    return trust.open_bundle(Path(bundle), keys=trust.user_keys() if keys is None else keys)
+
+
+def _looks_like_a_path(text: str) -> bool:
+    """Tell a path from a misspelt name, for the message alone."""
+    path = Path(text)
+    return path.name != text or path.suffix != "" or path.exists()
+
+
+def _rule(bundle: Bundle) -> DecisionRule:
+    """Return the decision document, if it is meant for this very model."""
+    if bundle.manifest.task != "classify":
+        raise BundleError(f"manifest.json: task: this release runs 'classify', got {bundle.manifest.task!r}")
+    rule = decision.parse(bundle.members["decision.json"])
+    digest = bundle.manifest.members[MODEL].sha256
+    if rule.model != digest:
+        raise BundleError(f"decision.json: model: expected {digest}, the digest of {MODEL}, got {rule.model!r}")
+    return rule
+
+
+def _compare_outputs(bundle: Bundle, interpreter: Interpreter) -> None:
+    """Refuse a manifest that promises outputs which the model has not."""
+    if missing := sorted(set(bundle.manifest.outputs) - set(interpreter.outputs)):
+        raise BundleError(
+            f"manifest.json: outputs: the model has no {', '.join(missing)}; it has {sorted(interpreter.outputs)}"
+        )
+
+
+def _gauge(rule: DecisionRule, classifier: Classifier) -> OodGauge | None:
+    limits = rule.out_of_distribution
+    if limits is None:
+        return None
+    if limits.size != classifier.embedding_size:
+        raise BundleError(
+            f"decision.json: out_of_distribution.size: expected the length of the model's embedding, "
+            f"{classifier.embedding_size}, got {limits.size}"
+        )
+    return OodGauge(limits)
+
+
+def _wrong_modality(frame: Frame, modalities: Sequence[str]) -> str:
+    """Return why a frame's Modality forbids inference, or nothing; only DICOM must carry one."""
+    expected = ", ".join(modalities)
+    if frame.modality is None:
+        return f"Modality: absent from the DICOM header, expected one of {expected}" if frame.is_dicom else ""
+    if frame.modality in modalities:
+        return ""
+    return f"Modality: got {frame.modality!r}, the bundle is meant for {expected}; choose a bundle for this modality"

@@ -13,7 +13,7 @@ import csv
 import hashlib
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeAlias
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from edgemed.errors import ConfigError, ImageError
 from edgemed.imaging import preprocess, readers
 from edgemed.imaging.frame import Frame
+from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.schema import near_match
 
 __all__ = [
@@ -39,9 +40,9 @@ __all__ = [
     "Splits",
     "digest",
     "divide",
+    "labelled_planes",
     "load",
     "near_duplicate_groups",
-    "planes",
 ]
 
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -249,14 +250,14 @@ def _file_reader(folder: Path, names: tuple[str, ...]) -> Callable[[int], Frame]
     return lambda index: next(iter(readers.read(folder / names[index])))
 
 
-def planes(
+def labelled_planes(
     dataset: Dataset,
     indices: NDArray[np.int64],
     preprocessing: preprocess.Preprocessing,
     *,
-    progress: Callable[[int], None] = lambda _: None,
-) -> NDArray[np.uint8]:
-    """Return the input planes of the images at ``indices``: (n, H, W) uint8.
+    progress: Callable[[], None] = lambda: None,
+) -> LabelledPlanes:
+    """Return the images at ``indices`` as input planes with their labels.
 
     Raises:
         ImageError: an image cannot be read; it is named.
@@ -264,16 +265,21 @@ def planes(
     stack = np.empty((len(indices), preprocessing.height, preprocessing.width), dtype=np.uint8)
     for row, index in enumerate(indices):
         stack[row] = preprocess.apply(dataset.read(int(index)), preprocessing)
-        progress(row + 1)
-    return stack
+        progress()
+    return LabelledPlanes(
+        planes=stack,
+        labels=dataset.labels[indices],
+        names=tuple(dataset.names[index] for index in indices),
+        read=lambda row: dataset.read(int(indices[row])),
+    )
 
 
-def digest(dataset: Dataset, indices: NDArray[np.int64], stack: NDArray[np.uint8]) -> str:
+def digest(part: LabelledPlanes) -> str:
     """Return the digest of names, labels and planes, in order: equal digests, equal training input."""
     state = hashlib.sha256()
-    for index in indices:
-        state.update(f"{dataset.names[index]}\t{dataset.labels[index]}\n".encode())
-    state.update(np.ascontiguousarray(stack))
+    for name, label in zip(part.names, part.labels, strict=True):
+        state.update(f"{name}\t{label}\n".encode())
+    state.update(np.ascontiguousarray(part.planes))
     return "sha256:" + state.hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 This is the only code that reads the test split.
 
-    evaluation = evaluate.evaluate(bundle, dataset, division.test, split="test")
+    evaluation = evaluate.evaluate(Screener.open(path), dataset, division.test, recipe="chest-xray", split="test")
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed import statistics
-from edgemed.bundle.archive import Bundle
 from edgemed.errors import ConfigError
 from edgemed.runtime import decision
 from edgemed.runtime.screener import Screener
@@ -83,23 +82,21 @@ class Evaluation(_Document):
 
 
 def evaluate(
-    bundle: Bundle,
+    screener: Screener,
     dataset: Dataset,
     indices: NDArray[np.int64],
     *,
     recipe: str,
     split: str,
-    backend: str | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Return how a bundle does on the images at ``indices``.
+    """Return how an opened bundle does on the images at ``indices``.
 
     Raises:
         ConfigError: no image could be scored, or the images carry one label only.
         ImageError: an image cannot be read.
     """
-    screener = Screener.open(bundle, backend=backend)
-    rule = decision.parse(bundle.members["decision.json"])
+    bundle, rule = screener.bundle, screener.rule
     logits, labels, decisions = [], [], Counter[str]()
     for index in indices:
         screening = screener.screen(dataset.read(int(index)))

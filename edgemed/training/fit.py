@@ -20,16 +20,31 @@ from typing import Literal, Protocol
 import keras
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 import edgemed
 from edgemed import files, schema, statistics
 from edgemed.errors import ConfigError
+from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.training import data, models
 from edgemed.training.batches import Batches, predict
 from edgemed.training.recipe import Recipe
 
-__all__ = ["Epoch", "Progress", "Run", "Silent", "TrainingData", "prepare", "read_run", "train", "train_epoch"]
+__all__ = [
+    "Epoch",
+    "Progress",
+    "Run",
+    "Silent",
+    "TrainingData",
+    "compile_for",
+    "fine_tune",
+    "load_best",
+    "prepare",
+    "read_run",
+    "require_same_data",
+    "summary",
+    "train",
+    "train_epoch",
+]
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,16 +78,17 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     best_epoch: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True)
 class TrainingData:
-    """Planes (n, H, W) uint8 and labels (n,) of the two splits that training may see."""
+    """The two splits that training may see.
 
-    dataset: data.Dataset
-    division: data.Division
-    train: NDArray[np.uint8]
-    train_labels: NDArray[np.int64]
-    validation: NDArray[np.uint8]
-    validation_labels: NDArray[np.int64]
+    Attributes:
+        moved: images of train that went to validation with their group.
+    """
+
+    train: LabelledPlanes
+    validation: LabelledPlanes
+    moved: int
 
 
 class Progress(Protocol):
@@ -114,19 +130,12 @@ def prepare(recipe: Recipe, folder: Path, *, progress: Progress | None = None) -
     report = progress or Silent()
     dataset = data.load(recipe.data.source, folder)
     division = data.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
-    stacks = []
+    parts = []
     for name in ("train", "validation"):
         indices = division.named(name)
         report.start(f"preprocess {name}", len(indices))
-        stacks.append(data.planes(dataset, indices, recipe.preprocessing, progress=lambda _: report.advance()))
-    return TrainingData(
-        dataset=dataset,
-        division=division,
-        train=stacks[0],
-        train_labels=dataset.labels[division.train],
-        validation=stacks[1],
-        validation_labels=dataset.labels[division.validation],
-    )
+        parts.append(data.labelled_planes(dataset, indices, recipe.preprocessing, progress=report.advance))
+    return TrainingData(train=parts[0], validation=parts[1], moved=division.moved)
 
 
 def train(
@@ -174,11 +183,11 @@ def _epochs(run: Run, split: TrainingData, out: Path, pretrained: Path | None, r
         model = keras.models.load_model(out / "checkpoint.keras")
     else:
         keras.utils.set_random_seed(recipe.fit.seed)
-        model = _compiled(recipe, steps=math.ceil(len(split.train) / recipe.fit.batch), pretrained=pretrained)
+        model = _compiled(recipe, steps=math.ceil(len(split.train.names) / recipe.fit.batch), pretrained=pretrained)
     for epoch in range(len(run.history), recipe.fit.epochs):
-        loss = train_epoch(model, recipe, split, epoch=epoch, of=recipe.fit.epochs, progress=report)
-        logits = predict(model, split.validation)["logit"][:, 0]
-        auc = statistics.auc(split.validation_labels, logits)
+        loss = train_epoch(model, recipe, split, epoch=epoch, progress=report)
+        logits = predict(model, split.validation.planes)["logit"][:, 0]
+        auc = statistics.auc(split.validation.labels, logits)
         report.note(f"epoch {epoch + 1}/{recipe.fit.epochs}: loss {loss:.4f}, validation AUC {auc:.4f}")
         best = run.best_epoch is None or auc > run.history[run.best_epoch].validation_auc
         if best:
@@ -193,21 +202,58 @@ def _epochs(run: Run, split: TrainingData, out: Path, pretrained: Path | None, r
 
 
 def train_epoch(
-    model: keras.Model, recipe: Recipe, split: TrainingData, *, epoch: int, of: int, progress: Progress
+    model: keras.Model, recipe: Recipe, split: TrainingData, *, epoch: int, progress: Progress
 ) -> float:
     """Train a compiled model for one epoch over the train split and return its mean loss."""
     batches = Batches(
-        split.train,
-        split.train_labels,
+        split.train.planes,
+        split.train.labels,
         recipe.augmentation,
         seed=recipe.fit.seed,
         epoch=epoch,
         size=recipe.fit.batch,
     )
-    progress.start(f"epoch {epoch + 1}/{of}", len(batches))
+    _seed_dropout(model, seed=recipe.fit.seed, epoch=epoch)
+    progress.start(f"epoch {epoch + 1}", len(batches))
     step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs=None: progress.advance())
     history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[step])
     return float(history.history["loss"][-1])
+
+
+def _seed_dropout(model: keras.Model, *, seed: int, epoch: int) -> None:
+    """Start every random layer from (seed, epoch), so that a resumed run draws what an uninterrupted one would."""
+    for place, layer in enumerate(model.layers):
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            generator.state.assign(np.array([seed + 1000 * place, epoch], dtype=generator.state.dtype))
+
+
+def fine_tune(twin: keras.Model, recipe: Recipe, split: TrainingData, *, progress: Progress) -> None:
+    """Train a fake-quantized twin for the recipe's epochs, with the data, loss and augmentation of the float run.
+
+    No epoch is picked: the last one stands, so that validation stays a fair judge of float against int8.
+    """
+    epochs = recipe.quantization.epochs
+    steps = math.ceil(len(split.train.names) / recipe.fit.batch)
+    compile_for(twin, recipe, epochs=epochs, learning_rate=recipe.quantization.learning_rate, steps=steps)
+    for epoch in range(epochs):
+        # Epoch numbers go on after the float run's, so that the twin sees other pictures.
+        loss = train_epoch(twin, recipe, split, epoch=recipe.fit.epochs + epoch, progress=progress)
+        progress.note(f"quantized epoch {epoch + 1}/{epochs}: loss {loss:.4f}")
+
+
+def summary(run: Run) -> dict[str, object]:
+    """Return what to show of a finished run."""
+    best = None if run.best_epoch is None else run.history[run.best_epoch]
+    return {
+        "recipe": run.recipe.name,
+        "train_images": run.train_images,
+        "validation_images": run.validation_images,
+        "moved_to_validation": run.moved_to_validation,
+        "epochs": len(run.history),
+        "best_epoch": None if best is None else best.epoch + 1,
+        "validation_auc": None if best is None else best.validation_auc,
+    }
 
 
 def _compiled(recipe: Recipe, *, steps: int, pretrained: Path | None) -> keras.Model:
@@ -263,16 +309,15 @@ def read_run(folder: Path) -> Run:
 
 
 def _described(recipe: Recipe, folder: Path, split: TrainingData) -> Run:
-    division = split.division
     return Run(
         schema=1,
         recipe=recipe,
         data_path=os.fspath(folder.resolve()),
-        train_images=len(split.train),
-        train_digest=data.digest(split.dataset, division.train, split.train),
-        validation_images=len(split.validation),
-        validation_digest=data.digest(split.dataset, division.validation, split.validation),
-        moved_to_validation=division.moved,
+        train_images=len(split.train.names),
+        train_digest=data.digest(split.train),
+        validation_images=len(split.validation.names),
+        validation_digest=data.digest(split.validation),
+        moved_to_validation=split.moved,
         versions={
             "python": platform.python_version(),
             "edgemed": edgemed.__version__,
@@ -281,6 +326,33 @@ def _described(recipe: Recipe, folder: Path, split: TrainingData) -> Run:
             "numpy": np.__version__,
         },
     )
+
+
+def require_same_data(run: Run, split: TrainingData) -> None:
+    """Return when a run was trained on exactly these planes and labels.
+
+    Raises:
+        ConfigError: images, labels, division or preprocessing differ.
+    """
+    now = {"train": data.digest(split.train), "validation": data.digest(split.validation)}
+    for name, then in (("train", run.train_digest), ("validation", run.validation_digest)):
+        if now[name] != then:
+            raise ConfigError(
+                f"data: the {name} images, labels or their preprocessing differ from those of the run ({then}, now "
+                f"{now[name]}); give the run's own data with --data, or train again"
+            )
+
+
+def load_best(folder: Path) -> keras.Model:
+    """Return the best epoch's model of a run folder, without its optimizer.
+
+    Raises:
+        ConfigError: the run has no finished epoch.
+    """
+    path = folder / "model.keras"
+    if not path.is_file():
+        raise ConfigError(f"{path}: expected the run's best model, found none; finish a first epoch with edgemed train")
+    return keras.models.load_model(path, compile=False)
 
 
 def _continued(begun: Run, now: Run, out: Path) -> Run:

@@ -1,7 +1,9 @@
 """The inference back ends, by name; the first that is installed is the default.
 
-    interpreter = backends.load(model, threads=2)
-    outputs = interpreter.invoke({"image": tensor})
+A new one is a module with the names of `Backend` and a line in `BACKENDS`.
+
+interpreter = backends.load(model, threads=2)
+outputs = interpreter.invoke({"image": tensor})
 """
 
 from __future__ import annotations

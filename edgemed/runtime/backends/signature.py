@@ -74,9 +74,7 @@ def open_model(library: Any, model: bytes, *, backend: str, threads: int, kernel
     resolver = library.OpResolverType
     wanted = resolver.AUTO if kernels is Kernels.XNNPACK else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
-        native = library.Interpreter(
-            model_content=model, num_threads=threads, experimental_op_resolver_type=wanted
-        )
+        native = library.Interpreter(model_content=model, num_threads=threads, experimental_op_resolver_type=wanted)
         native.allocate_tensors()
         return SignatureInterpreter(native, backend=backend, threads=threads, kernels=kernels)
     except (RuntimeError, ValueError) as err:

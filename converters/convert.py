@@ -1,0 +1,174 @@
+"""One float Keras model becomes one artifact: int8 model, decision document, golden vectors and the evidence for them.
+
+Values in, values out; nothing is written. The steps, in order: fake-quantized twin, calibration, training of the twin,
+export, answers on validation, tolerance between back ends, decision document, parity gate, golden vectors, card.
+
+    conversion = convert.convert(model, target=target, train=train, validation=validation, fit=fit, ...)
+    artifact.write(folder, conversion.description, conversion.members)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from converters import answers, card, export, operating, parity, qat, tolerance, vectors
+from converters.answers import Answers
+from edgemed import files, schema, targets
+from edgemed.bundle.manifest import Artifact, Description
+from edgemed.imaging.labelled import LabelledPlanes
+from edgemed.imaging.preprocess import Preprocessing, encode
+from edgemed.runtime import backends, decision, golden
+
+__all__ = ["Conversion", "Options", "convert", "cpu_targets", "lacking"]
+
+_SEED = 20240229  # which train images calibrate and describe the domain
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to convert.
+
+    Attributes:
+        calibration: train images that set the first ranges.
+        domain: train images that describe the domain for the out-of-distribution gate, at most.
+        operating_point: name of the operating point.
+        sensitivity: it must reach on validation, 0..1.
+        margin: accepted loss of AUC, 0..1.
+        peers: Python executables of environments that measure further back ends.
+    """
+
+    calibration: int
+    operating_point: str
+    sensitivity: float
+    domain: int = 2048
+    margin: float = 0.01
+    peers: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conversion:
+    """The result: what the artifact folder holds, and the figures to show."""
+
+    description: Artifact
+    members: dict[str, bytes]
+    parity: parity.Parity
+    tolerance: golden.Tolerance
+    rule: decision.DecisionRule
+
+
+def convert(
+    model: keras.Model,
+    *,
+    description: Description,
+    preprocessing: Preprocessing,
+    quality: decision.QualityLimits,
+    train: LabelledPlanes,
+    validation: LabelledPlanes,
+    fit: Callable[[keras.Model], None],
+    options: Options,
+    facts: card.Facts,
+    note: Callable[[str], None] = lambda _: None,
+) -> Conversion:
+    """Convert a float model by quantization-aware training and prove that it still screens as well.
+
+    Args:
+        model: float, of the model contract.
+        description: what the model is for.
+        preprocessing: that made the planes.
+        quality: limits before inference.
+        train: split for ranges, training and the domain.
+        validation: split that shares no patient with it; parity, calibration and threshold are taken from it.
+        fit: trains the twin; the caller owns data order, loss and schedule.
+        options: how.
+        facts: about data and training, for the model card.
+        note: told what goes on, a line each.
+
+    Raises:
+        ConversionError: a layer cannot be quantized, or the export is not fully int8.
+        GateError: the int8 model is not shown to be non-inferior.
+    """
+    twin = qat.quantization_aware(model)
+    qat.calibrate(twin, _some(train.planes, options.calibration))
+    fit(twin)
+    note("exporting to int8 TFLite")
+    raw = export.int8_tflite(twin, train.planes)
+    note(f"answers of {len(raw) / 1000:.0f} kB int8 model on {len(validation.planes)} validation images")
+    reference = answers.of(backends.load(raw, backend="litert"), validation.planes)
+    calibration = operating.calibrated(reference.logits, validation.labels)
+    spread = tolerance.measure(raw, reference, validation.planes, calibration=calibration, peers=options.peers)
+    rule = operating.decision_rule(
+        reference.logits,
+        validation.labels,
+        model_digest=files.sha256(raw),
+        calibration=calibration,
+        name=options.operating_point,
+        sensitivity=options.sensitivity,
+        logit_tolerance=max(1, *(entry.logit_lsb for entry in spread.entries)) * reference.scales["logit"],
+        quality=quality,
+        limits=_domain(raw, reference, train, options) if "embedding" in reference.integers else None,
+    )
+    compared = _parity(model, reference, validation, rule, options)
+    parity.require(compared)
+    described = _described(description, reference)
+    members = {
+        "model/int8.tflite": raw,
+        "preprocessing.json": encode(preprocessing),
+        "decision.json": schema.encode_json(rule),
+        golden.TOLERANCE: schema.encode_json(spread),
+        "evidence/parity.json": schema.encode_json(compared),
+        "evidence/training.json": schema.encode_json(facts),
+        **vectors.members(validation.read, validation.planes, reference),
+    }
+    members["card.md"] = card.render(described, facts, rule, compared, spread).encode()
+    return Conversion(description=described, members=members, parity=compared, tolerance=spread, rule=rule)
+
+
+def _parity(
+    model: keras.Model, reference: Answers, validation: LabelledPlanes, rule: decision.DecisionRule, options: Options
+) -> parity.Parity:
+    parts = [model.predict_on_batch(batch)["logit"] for batch in qat.batches(validation.planes, 64)]
+    float_logits = np.concatenate(parts)[:, 0].astype(np.float64)
+    return parity.compare(
+        validation.labels,
+        operating.scores(float_logits, rule.calibration),
+        operating.scores(reference.logits, rule.calibration),
+        validation.names,
+        threshold=rule.operating_point.threshold,
+        margin=options.margin,
+    )
+
+
+def _domain(raw: bytes, reference: Answers, train: LabelledPlanes, options: Options) -> decision.OutOfDistribution:
+    domain = answers.of(backends.load(raw, backend="litert"), _some(train.planes, options.domain))
+    return operating.out_of_distribution(domain.real("embedding"), reference.real("embedding"))
+
+
+def _some(planes: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """Return ``count`` planes, or all where there are fewer, in a seeded order."""
+    return planes[np.random.default_rng(_SEED).permutation(len(planes))[:count]]
+
+
+def _described(description: Description, reference: Answers) -> Artifact:
+    return Artifact(
+        **msgspec.structs.asdict(description), targets=cpu_targets(), outputs=tuple(sorted(reference.integers))
+    )
+
+
+def cpu_targets() -> tuple[str, ...]:
+    """Return the ids of the targets that run the int8 model as it is, on their CPU."""
+    return tuple(name for name in targets.available() if targets.load(name).accelerator is targets.Accelerator.NONE)
+
+
+def lacking(conversion: Conversion, target: targets.Target) -> Sequence[str]:
+    """Return what still lacks before the artifact admits ``target``: empty when nothing does."""
+    if target.id in conversion.description.targets:
+        return ()
+    member = {"edgetpu": "model/edgetpu.tflite", "tensorrt": "model/qdq.onnx"}[target.accelerator.value]
+    return (f"{target.id} needs {member}, which this release does not write; the artifact admits CPU targets only",)

@@ -1,0 +1,101 @@
+"""``edgemed screen``: judge images with one bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from edgemed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from edgemed.runtime.screener import Screener
+
+__all__ = ["screen"]
+
+
+def screen(
+    inputs: list[Path] = typer.Argument(..., metavar="INPUT...", help="Images, DICOM files, clips, or folders."),
+    *,
+    bundle: str | None = typer.Option(
+        None, metavar="PATH|NAME", help="Bundle file, or the name of one that ships with edgemed."
+    ),
+    trusted: list[Path] = typer.Option(
+        [], "--trust", metavar="KEY", help="Public key that must have signed; may be repeated. Default: your own."
+    ),
+    heatmaps: Path | None = typer.Option(None, metavar="DIR", help="Write the evidence of each frame here, as PNG."),
+    backend: str | None = typer.Option(None, help="litert or tflite-runtime. Default: the first that is installed."),
+    threads: int = typer.Option(1, min=1, help="Threads for the inference."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+    fail_on_alert: bool = typer.Option(False, "--fail-on-alert", help="Exit 10 when any frame is an alert."),
+) -> None:
+    """Give each frame an abnormality score and a decision. Research use only, not a diagnosis.
+
+    One unreadable input stops nothing: it is refused, and the exit code is 8 at the end.
+    """
+    from edgemed.cli import output, screenings
+    from edgemed.runtime import worklist
+
+    screener = _opened(bundle, trusted, backend, threads)
+    if heatmaps is not None:
+        screenings.require_folder(heatmaps, option="--heatmaps")
+    for sentence in screener.absent:
+        output.note(f"{screener.bundle.manifest.name}: {sentence}")
+    outcomes = worklist.screen(screener, _shown(worklist.expand(inputs)))
+    results = [
+        screenings.result(outcome.screening, screenings.write_heatmap(heatmaps, outcome, screener, option="--heatmaps"))
+        for outcome in outcomes
+    ]
+    _render(screener, results, json=json)
+    raise typer.Exit(screenings.exit_code(results, fail_on_alert=fail_on_alert))
+
+
+def _opened(bundle: str | None, trusted: list[Path], backend: str | None, threads: int) -> Screener:
+    """Return a screener for the bundle named on the command line."""
+    from edgemed.runtime.screener import Screener
+
+    if bundle is None:
+        from edgemed import shipped
+
+        raise ConfigError(
+            "--bundle: expected a bundle, got none, and this release has no device store with an active one; "
+            f"give a bundle file, or the name of one that ships with edgemed: {', '.join(shipped.names()) or 'none'}"
+        )
+    keys = None
+    if trusted:
+        from edgemed.bundle.keys import read_public
+
+        keys = tuple(map(read_public, trusted))
+    return Screener.open(bundle, keys=keys, backend=backend, threads=threads)
+
+
+def _shown(paths: list[Path]) -> Iterator[Path]:
+    """Yield the paths, with a progress bar on a terminal when there is more than one."""
+    import sys
+
+    if len(paths) < 2 or not sys.stderr.isatty():
+        yield from paths
+        return
+    from edgemed.cli import progress
+
+    with progress.bars() as bars:
+        bars.start("screen", len(paths))
+        for path in paths:
+            yield path
+            bars.advance()
+
+
+def _render(screener: Screener, results: Iterable[dict[str, Any]], *, json: bool) -> None:
+    from edgemed.cli import output, screenings
+
+    listed = list(results)
+    if json:
+        output.print_json(screenings.document(screener, listed))
+        return
+    manifest = screener.bundle.manifest
+    output.table(screenings.COLUMNS, map(screenings.row, listed), title=f"{manifest.name} {manifest.version}")
+    counts = ", ".join(f"{count} {name}" for name, count in screenings.summary(listed).items() if count)
+    output.note(f"{counts}. Research use only, not a diagnosis.")

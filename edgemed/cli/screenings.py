@@ -1,0 +1,163 @@
+"""Screening results as the command line shows them: JSON documents, table rows, heatmap files, exit codes.
+
+document = screenings.document(screener, results)
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgemed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgemed.runtime.screener import Screener
+    from edgemed.runtime.screening import Latency, Screening
+    from edgemed.runtime.worklist import Outcome
+
+__all__ = [
+    "COLUMNS",
+    "about",
+    "document",
+    "exit_code",
+    "latency_cells",
+    "require_folder",
+    "result",
+    "row",
+    "summary",
+    "write_heatmap",
+]
+
+COLUMNS = ("input", "frame", "decision", "score", "ms", "heatmap", "reasons")
+_DECISIONS = ("alert", "clear", "indeterminate", "refused")
+_ALERT, _REFUSED = 10, 8
+
+
+def document(screener: Screener, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the document of ``edgemed screen --json`` but for its ``schema_version``; README, "JSON"."""
+    return {**about(screener), "results": list(results), "summary": summary(results)}
+
+
+def about(screener: Screener) -> dict[str, Any]:
+    """Return what judged, and on what it ran."""
+    from edgemed import targets
+
+    manifest, interpreter = screener.bundle.manifest, screener.classifier.interpreter
+    return {
+        "bundle": {
+            "name": manifest.name,
+            "version": manifest.version,
+            "digest": screener.bundle.digest,
+            "decision_version": screener.rule.version,
+        },
+        "runtime": {
+            "backend": interpreter.backend,
+            "target": targets.generic_id(),
+            "threads": interpreter.threads,
+            "fallback": False,
+        },
+    }
+
+
+def result(found: Screening, heatmap: str | None) -> dict[str, Any]:
+    """Return the entry of one frame, keys in the order of the contract."""
+    return {
+        "input": found.source,
+        "frame": found.frame,
+        "decision": found.decision.value,
+        "score": found.score,
+        "logit": found.logit,
+        "operating_point": found.operating_point,
+        "threshold": found.threshold,
+        "reasons": found.reasons,
+        "ood_distance": found.ood_distance,
+        "latency_ms": _latency(found.latency),
+        "heatmap": heatmap,
+    }
+
+
+def summary(results: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Return how many frames got each decision; every decision has an entry."""
+    counts = Counter(entry["decision"] for entry in results)
+    return {name: counts[name] for name in _DECISIONS}
+
+
+def exit_code(results: Sequence[dict[str, Any]], *, fail_on_alert: bool) -> int:
+    """Return 10 for an alert if it was asked for, else 8 for a refusal, else 0."""
+    counts = summary(results)
+    if fail_on_alert and counts["alert"]:
+        return _ALERT
+    return _REFUSED if counts["refused"] else 0
+
+
+def row(entry: dict[str, Any]) -> tuple[str, ...]:
+    """Return the cells of `COLUMNS` for one entry."""
+    return (
+        entry["input"],
+        str(entry["frame"]),
+        entry["decision"],
+        _cell(entry["score"], 3),
+        _cell(entry["latency_ms"]["total"], 1),
+        entry["heatmap"] or "-",
+        "; ".join(entry["reasons"]),
+    )
+
+
+def latency_cells(entry: dict[str, Any]) -> tuple[str, ...]:
+    """Return decode, preprocess, infer, decide and total of one entry, in milliseconds."""
+    return tuple(_cell(entry["latency_ms"][stage], 2) for stage in ("decode", "preprocess", "infer", "decide", "total"))
+
+
+def require_folder(folder: Path, *, option: str) -> None:
+    """Make a folder for pictures, before any work is done that would need it.
+
+    Raises:
+        ConfigError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as err:
+        raise ConfigError(
+            f"{option}: {folder}: cannot be written: {err.strerror or err}; choose another folder"
+        ) from err
+
+
+def write_heatmap(folder: Path | None, outcome: Outcome, screener: Screener, *, option: str) -> str | None:
+    """Draw the evidence of one frame into ``folder`` and return the file's name.
+
+    The name is a number: a name of the input's own could be a patient's. None: no folder, a refused frame, or a
+    model without evidence.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    found = outcome.screening
+    if folder is None or outcome.frame is None or found.score is None or found.evidence is None:
+        return None
+    from edgemed.cli import output
+    from edgemed.runtime import evidence
+
+    image = evidence.overlay(outcome.frame, found, preprocessing=screener.preprocessing, rule=screener.rule)
+    name = f"{outcome.number:04d}-scan.{found.frame}.png"
+    output.write_file(folder / name, evidence.encode_png(image), option=option)
+    return name
+
+
+def _latency(latency: Latency) -> dict[str, float | None]:
+    stages = {
+        "decode": latency.decode_ms,
+        "preprocess": latency.preprocess_ms,
+        "infer": latency.infer_ms,
+        "decide": latency.decide_ms,
+        "record": latency.record_ms,
+        "total": latency.total_ms,
+    }
+    return {name: None if value is None else round(value, 4) for name, value in stages.items()}
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

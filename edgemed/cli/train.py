@@ -1,0 +1,41 @@
+"""``edgemed train``: a recipe and a data folder become a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from edgemed.cli import extras
+
+__all__ = ["train"]
+
+
+def train(
+    *,
+    recipe: str = typer.Option(..., help="Shipped recipe (chest-xray, breast-ultrasound) or a YAML file."),
+    data: Path = typer.Option(..., help="Folder of the data set."),
+    out: Path = typer.Option(..., help="Run folder to make, or with --resume to continue."),
+    resume: bool = typer.Option(False, "--resume", help="Continue an interrupted run after its last whole epoch."),
+    pretrained: Path | None = typer.Option(None, help="Weights to start from, instead of the recipe's."),
+    from_scratch: bool = typer.Option(False, "--from-scratch", help="Start from random weights."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Train a recipe's float model; train and validation images only, best epoch by validation AUC.
+
+    Ctrl-C loses at most the epoch at work: run the same command with --resume.
+    """
+    extras.require("train")
+    from edgemed.cli import output, progress
+    from edgemed.training import fit, weights
+    from edgemed.training import recipe as recipes
+
+    chosen = recipes.load(recipe)
+    start = weights.locate(chosen.model, data, given=pretrained, from_scratch=from_scratch)
+    with progress.bars() as bars:
+        run = fit.train(chosen, data, out, pretrained=start, resume=resume, progress=bars)
+    if json:
+        output.print_json({"run": out, **fit.summary(run)})
+    else:
+        output.fields([("run", str(out)), *((name, str(value)) for name, value in fit.summary(run).items())])
+        output.note(f"next: edgemed convert {out} --target coral-usb --out {out / 'coral-usb'}")

@@ -1,0 +1,249 @@
+"""Golden vectors: what the reference back end answered, to hold this machine's answers against.
+
+A vector is a source frame, its exact input plane and the int8 outputs for that plane. Equality is not assumed:
+kernels round differently, so `replay` compares with the tolerance that was measured for this back end, these kernels
+and this architecture. The plane is computed anew from the frame and compared; the model then gets the stored plane, so
+that a difference in preprocessing and one in inference are told apart.
+
+    report = golden.replay(bundle, interpreter)
+    if report.verdict is golden.Verdict.OUTSIDE: ...
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from edgemed import schema, targets
+from edgemed.bundle.archive import Bundle
+from edgemed.errors import BundleError, ImageError
+from edgemed.imaging import preprocess, readers
+from edgemed.imaging.frame import Frame
+from edgemed.imaging.preprocess import Preprocessing
+from edgemed.runtime import decision
+from edgemed.runtime.classifier import Classifier
+from edgemed.runtime.decision import DecisionRule
+from edgemed.runtime.interpreter import Interpreter, Kernels
+
+__all__ = [
+    "TOLERANCE",
+    "VECTORS",
+    "Entry",
+    "GoldenReport",
+    "Replayed",
+    "Tolerance",
+    "Vector",
+    "Verdict",
+    "encode_int8",
+    "parse_tolerance",
+    "parse_vectors",
+    "replay",
+]
+
+VECTORS = "golden/vectors.json"
+TOLERANCE = "golden/tolerance.json"
+
+_MachineName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,31}\Z")]
+
+
+class Vector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of ``golden/vectors.json``.
+
+    Attributes:
+        frame: member that holds the source frame, a PNG.
+        plane: member that holds its input plane, a PNG.
+        outputs: by signature name, base64 of the int8 output of the reference back end, row-major.
+    """
+
+    frame: str
+    plane: str
+    outputs: Annotated[dict[str, str], Meta(min_length=1, max_length=16)]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Largest differences from the reference that were measured on one back end.
+
+    Attributes:
+        kernels: ``xnnpack`` or ``reference``.
+        architecture: as `edgemed.targets.architecture` returns it.
+        n: planes it was measured on.
+        plane_gray: grey levels between input planes; 0 when every step is exact.
+        logit_lsb: LSB between logits.
+        score: between calibrated scores, 0..1.
+    """
+
+    backend: str
+    kernels: Kernels
+    architecture: _MachineName
+    n: Annotated[int, Meta(ge=1)]
+    plane_gray: Annotated[int, Meta(ge=0, le=255)]
+    logit_lsb: Annotated[int, Meta(ge=0, le=255)]
+    score: Annotated[float, Meta(ge=0.0, le=1.0)]
+
+
+class Tolerance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The document ``golden/tolerance.json``; ``reference`` names what computed the vectors, in words."""
+
+    schema: Literal[1]
+    reference: Annotated[str, Meta(min_length=1)]
+    entries: tuple[Entry, ...]
+
+    def entry(self, *, backend: str, kernels: Kernels, architecture: str) -> Entry | None:
+        """Return what was measured for one platform, or None when nothing was."""
+        wanted = (backend, kernels, architecture)
+        return next((e for e in self.entries if (e.backend, e.kernels, e.architecture) == wanted), None)
+
+
+class Verdict(str, enum.Enum):
+    """How a replay stands to its tolerance."""
+
+    WITHIN = "within"
+    OUTSIDE = "outside"
+    UNMEASURED = "unmeasured"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replayed:
+    """Differences of one vector: grey levels of the plane, LSB of each output, calibrated score."""
+
+    frame: str
+    plane_gray: int
+    lsb: dict[str, int]
+    score: float
+
+    def lies_within(self, entry: Entry) -> bool:
+        """Return whether plane, logit and score lie inside the tolerance; other outputs have none."""
+        return (
+            self.plane_gray <= entry.plane_gray and self.lsb["logit"] <= entry.logit_lsb and self.score <= entry.score
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoldenReport:
+    """Every vector replayed on one platform; ``allowed`` is None when nothing was measured for it."""
+
+    backend: str
+    kernels: Kernels
+    architecture: str
+    vectors: tuple[Replayed, ...]
+    allowed: Entry | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether all vectors lie inside the measured tolerance; unmeasured is neither yes nor no."""
+        if self.allowed is None:
+            return Verdict.UNMEASURED
+        inside = all(vector.lies_within(self.allowed) for vector in self.vectors)
+        return Verdict.WITHIN if inside else Verdict.OUTSIDE
+
+
+def encode_int8(values: NDArray[np.int8]) -> str:
+    """Return an int8 array as base64 of its bytes, row-major."""
+    return base64.b64encode(np.ascontiguousarray(values, dtype=np.int8).tobytes()).decode("ascii")
+
+
+def parse_vectors(raw: bytes) -> tuple[Vector, ...]:
+    """Return ``golden/vectors.json``, a JSON list, as values.
+
+    Raises:
+        BundleError: not JSON, unknown key, missing key or a wrong type.
+    """
+    return schema.decode_json(raw, tuple[Vector, ...], source=VECTORS, error=BundleError)
+
+
+def parse_tolerance(raw: bytes) -> Tolerance:
+    """Return ``golden/tolerance.json`` as a value.
+
+    Raises:
+        BundleError: not JSON, unknown key, missing key, wrong type or a value out of range.
+    """
+    return schema.decode_json(raw, Tolerance, source=TOLERANCE, error=BundleError)
+
+
+def replay(bundle: Bundle, interpreter: Interpreter) -> GoldenReport:
+    """Return how far this machine's answers lie from the golden vectors of a verified bundle.
+
+    Raises:
+        BundleError: the bundle has no vectors, or they do not fit its model and preprocessing.
+        InferenceError: the back end failed.
+    """
+    rule = decision.parse(bundle.members["decision.json"])
+    preprocessing = preprocess.parse(bundle.members["preprocessing.json"])
+    classifier = Classifier(interpreter, height=preprocessing.height, width=preprocessing.width)
+    vectors = parse_vectors(_member(bundle, VECTORS))
+    if not vectors:
+        raise BundleError(f"{VECTORS}: expected at least one vector, got none")
+    tolerance = parse_tolerance(_member(bundle, TOLERANCE))
+    return GoldenReport(
+        backend=interpreter.backend,
+        kernels=interpreter.kernels,
+        architecture=targets.architecture(),
+        vectors=tuple(_replayed(bundle, vector, preprocessing, classifier, rule) for vector in vectors),
+        allowed=tolerance.entry(
+            backend=interpreter.backend, kernels=interpreter.kernels, architecture=targets.architecture()
+        ),
+    )
+
+
+def _replayed(
+    bundle: Bundle, vector: Vector, preprocessing: Preprocessing, classifier: Classifier, rule: DecisionRule
+) -> Replayed:
+    plane = _picture(bundle, vector.plane).pixels
+    if plane.shape != (preprocessing.height, preprocessing.width) or plane.dtype != np.uint8:
+        raise BundleError(
+            f"{vector.plane}: expected uint8 ({preprocessing.height}, {preprocessing.width}), "
+            f"got {plane.dtype} {plane.shape}"
+        )
+    computed = preprocess.apply(_picture(bundle, vector.frame), preprocessing)
+    answered = classifier.infer(plane.astype(np.uint8))
+    expected = _expected(vector, answered)
+    scores = [decision.score(classifier.read(outputs).logit, rule.calibration) for outputs in (answered, expected)]
+    return Replayed(
+        frame=vector.frame,
+        plane_gray=_largest(computed, plane),
+        lsb={name: _largest(answered[name], expected[name]) for name in sorted(expected)},
+        score=abs(scores[0] - scores[1]),
+    )
+
+
+def _expected(vector: Vector, answered: Mapping[str, NDArray[np.int8]]) -> dict[str, NDArray[np.int8]]:
+    """Return the stored outputs in the shapes of the answered ones."""
+    if sorted(vector.outputs) != sorted(answered):
+        raise BundleError(
+            f"{VECTORS}: {vector.frame}: expected outputs {sorted(answered)}, got {sorted(vector.outputs)}"
+        )
+    return {name: _decoded(vector, name, values.shape) for name, values in answered.items()}
+
+
+def _decoded(vector: Vector, name: str, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    try:
+        return np.frombuffer(base64.b64decode(vector.outputs[name], validate=True), np.int8).reshape(shape)
+    except (binascii.Error, ValueError) as err:
+        raise BundleError(f"{VECTORS}: {vector.frame}: {name}: expected base64 of int8 {shape}") from err
+
+
+def _largest(one: NDArray[np.generic], other: NDArray[np.generic]) -> int:
+    # Eight-bit differences overflow: widen first.
+    return int(np.abs(one.astype(np.int32) - other.astype(np.int32)).max())
+
+
+def _picture(bundle: Bundle, name: str) -> Frame:
+    try:
+        return next(readers.decode(_member(bundle, name), source=name))
+    except ImageError as err:
+        raise BundleError(f"golden vector: {err}") from err
+
+
+def _member(bundle: Bundle, name: str) -> bytes:
+    if name not in bundle.members:
+        raise BundleError(f"{name}: missing from the bundle; convert again to measure golden vectors")
+    return bundle.members[name]

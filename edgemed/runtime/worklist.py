@@ -1,0 +1,105 @@
+"""Many inputs, one after the other: a file that cannot be read becomes a refused result and stops nothing.
+
+Frames are read as they are screened: a long clip takes the memory of one frame.
+
+for outcome in worklist.screen(screener, readers.expand(inputs)):
+    print(outcome.screening.source, outcome.screening.decision)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from edgemed.errors import EdgemedError, ImageError, InferenceError
+from edgemed.imaging import readers
+from edgemed.imaging.frame import Frame
+from edgemed.runtime import screening
+from edgemed.runtime.decision import DecisionRule
+from edgemed.runtime.screening import Screening
+
+__all__ = ["FrameScreener", "Outcome", "expand", "screen"]
+
+
+class FrameScreener(Protocol):
+    """What screens a frame: `edgemed.runtime.screener.Screener`."""
+
+    @property
+    def rule(self) -> DecisionRule:
+        """The decision document in force."""
+        ...
+
+    def screen(self, frame: Frame, *, decode_ms: float = 0.0) -> Screening:
+        """Return what is found in one frame."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """A result, the frame it belongs to (None where there was none to screen), and the file's number from 1."""
+
+    number: int
+    screening: Screening
+    frame: Frame | None
+
+
+def expand(inputs: Sequence[Path]) -> list[Path]:
+    """Return the files of the inputs, as `readers.expand`; a folder without an image stays, and is refused by name."""
+    return [path for given in inputs for path in readers.expand([given]) or [given]]
+
+
+def screen(
+    screener: FrameScreener,
+    paths: Iterable[Path],
+    *,
+    read: Callable[[Path], Iterator[Frame]] = readers.read,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Outcome]:
+    """Yield one outcome per frame, in order; at least one per path.
+
+    Args:
+        screener: judges each frame.
+        paths: files; see `expand` for folders.
+        read: yields the frames of a file.
+        clock: seconds, rising; for the decode time.
+    """
+    for number, path in enumerate(paths, start=1):
+        for result, frame in _one(screener, path, read, clock):
+            yield Outcome(number=number, screening=result, frame=frame)
+
+
+def _one(
+    screener: FrameScreener, path: Path, read: Callable[[Path], Iterator[Frame]], clock: Callable[[], float]
+) -> Iterator[tuple[Screening, Frame | None]]:
+    """Yield the results of one file; a failure to read ends it with a refused one."""
+    frames = read(path)
+    index = 0
+    while True:
+        start = clock()
+        try:
+            frame = _next(frames, path)
+        except ImageError as error:
+            decode_ms = 1e3 * (clock() - start)
+            yield _failed(screener, path, error, frame=index, decode_ms=decode_ms), None
+            return
+        if frame is None:
+            return
+        decode_ms = 1e3 * (clock() - start)
+        try:
+            yield screener.screen(frame, decode_ms=decode_ms), frame
+        except (ImageError, InferenceError) as error:
+            yield _failed(screener, path, error, frame=frame.index, decode_ms=decode_ms), None
+        index = frame.index + 1
+
+
+def _next(frames: Iterator[Frame], path: Path) -> Frame | None:
+    if path.is_dir():
+        raise ImageError(f"{path}: expected images in this folder, found none; name another folder")
+    return next(frames, None)
+
+
+def _failed(screener: FrameScreener, path: Path, error: EdgemedError, *, frame: int, decode_ms: float) -> Screening:
+    return screening.unreadable(str(path), str(error), frame=frame, rule=screener.rule, decode_ms=decode_ms)

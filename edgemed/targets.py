@@ -1,0 +1,217 @@
+"""Targets: what a device is, and how fast it must be, one YAML file of `firmware_configs` each.
+
+Rules: the file stem is the id; every key is present, ``null`` where the device has none; an unknown key is an error,
+so a number without its unit (``ram`` for ``ram_mib``) is one too. Code asks ``target.accelerator``, never the id.
+
+    target = targets.load("coral-usb")
+    target.budget(Use.US_CINE_30).total_p99_ms
+"""
+
+from __future__ import annotations
+
+import enum
+import platform
+from collections.abc import Mapping
+from importlib import resources
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgemed import schema
+from edgemed.errors import ConfigError, TargetMismatchError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+__all__ = [
+    "Accelerator",
+    "Budget",
+    "Delegate",
+    "Memory",
+    "Store",
+    "Target",
+    "Transport",
+    "Use",
+    "architecture",
+    "available",
+    "generic",
+    "generic_id",
+    "load",
+    "parse",
+]
+
+Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
+Text = Annotated[str, Meta(min_length=1, max_length=200)]
+Mebibytes = Annotated[int, Meta(ge=1, le=1 << 24)]
+Milliseconds = Annotated[float, Meta(gt=0.0, le=1e6)]
+Architecture = Literal["x86-64", "aarch64"]
+
+_ARCHITECTURES: Mapping[str, Architecture] = {
+    "x86_64": "x86-64",
+    "amd64": "x86-64",
+    "aarch64": "aarch64",
+    "arm64": "aarch64",
+}
+
+
+class Accelerator(str, enum.Enum):
+    """What runs the int8 graph besides the CPU."""
+
+    NONE = "none"
+    EDGETPU = "edgetpu"
+    TENSORRT = "tensorrt"
+
+
+class Use(str, enum.Enum):
+    """A way of working that a latency budget is written for."""
+
+    XRAY_STILL = "xray-still"
+    US_CINE_30 = "us-cine-30"
+
+
+class Delegate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """TFLite delegate library per operating system; null where there is none."""
+
+    linux: Text | None
+    macos: Text | None
+    windows: Text | None
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Memory of the smallest variant sold (null: that of the host) and on-chip memory of the accelerator."""
+
+    ram_mib: Mebibytes | None
+    sram_mib: Mebibytes | None
+
+
+class Store(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the device store lies: an absolute path on the device, or null for the user's own data folder."""
+
+    path: Annotated[str, Meta(pattern=r"^/[^\x00]*\Z", max_length=1024)] | None
+
+
+class Transport(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a bundle reaches the device by default; user and port are of ssh only, null leaves them to the caller."""
+
+    kind: Literal["directory", "ssh"]
+    user: Text | None
+    port: Annotated[int, Meta(ge=1, le=65535)] | None
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Requirement on the 99th percentile of each stage of one frame, in ms; the stages fit into the total."""
+
+    decode_p99_ms: Milliseconds
+    preprocess_p99_ms: Milliseconds
+    infer_p99_ms: Milliseconds
+    decide_p99_ms: Milliseconds
+    record_p99_ms: Milliseconds
+    total_p99_ms: Milliseconds
+
+    def __post_init__(self) -> None:
+        parts = (
+            self.decode_p99_ms,
+            self.preprocess_p99_ms,
+            self.infer_p99_ms,
+            self.decide_p99_ms,
+            self.record_p99_ms,
+        )
+        # A billionth of slack for decimal fractions that binary cannot hold.
+        if sum(parts) > self.total_p99_ms * (1 + 1e-9):
+            raise ValueError(f"stages sum to {sum(parts):g} ms, expected at most total_p99_ms {self.total_p99_ms:g}")
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One device.
+
+    Attributes:
+        id: the stem of its file in `firmware_configs`.
+        arch: architectures of the CPU that runs edgemed, as `architecture` names them.
+        threads: inference threads on the CPU.
+        budget_xray_still: for `Use.XRAY_STILL`; benchmark scenario ``single`` is held against it.
+        budget_us_cine_30: for `Use.US_CINE_30`; benchmark scenario ``stream`` is held against it.
+    """
+
+    schema: Literal[1]
+    id: Id
+    summary: Text
+    arch: Annotated[tuple[Architecture, ...], Meta(min_length=1, max_length=2)]
+    accelerator: Accelerator
+    delegate: Delegate
+    threads: Annotated[int, Meta(ge=1, le=256)]
+    memory: Memory
+    store: Store
+    transport: Transport
+    budget_xray_still: Budget
+    budget_us_cine_30: Budget
+
+    def budget(self, use: Use) -> Budget:
+        """Return the latency budget of a use."""
+        return self.budget_xray_still if use is Use.XRAY_STILL else self.budget_us_cine_30
+
+
+def parse(raw: bytes, *, source: str) -> Target:
+    """Return one YAML document as a value.
+
+    Raises:
+        ConfigError: not YAML, an unknown or missing key, a wrong type, a value out of range, or stages that exceed
+            their total.
+    """
+    return schema.decode_yaml(raw, Target, source=source)
+
+
+def load(target_id: str) -> Target:
+    """Return the target that ships under this id.
+
+    Raises:
+        ConfigError: no such id (the message lists them and the near match), or its file is wrong.
+    """
+    known = available()
+    if target_id not in known:
+        hint = schema.near_match(target_id, list(known))
+        raise ConfigError(f"target: expected one of {', '.join(known)}, got {target_id!r}{hint}")
+    source = f"{target_id}.yaml"
+    target = parse(_folder().joinpath(source).read_bytes(), source=source)
+    if target.id != target_id:
+        raise ConfigError(f"{source}: id: expected {target_id!r} like the file's name, got {target.id!r}")
+    return target
+
+
+def available() -> tuple[str, ...]:
+    """Return the ids that ship with edgemed, sorted."""
+    names = (entry.name for entry in _folder().iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
+
+
+def architecture() -> str:
+    """Return this machine's architecture as targets spell it (``x86-64``, ``aarch64``), any other as the OS does."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine.lower(), machine)
+
+
+def generic_id(arch: str | None = None) -> str:
+    """Return the id of the generic target of an architecture, of this machine by default, without reading its file.
+
+    Raises:
+        TargetMismatchError: there is none for this architecture.
+    """
+    name = architecture() if arch is None else arch
+    if name not in _ARCHITECTURES.values():
+        raise TargetMismatchError(
+            f"target: expected a machine of architecture x86-64 or aarch64, got {name!r}; edgemed has no wheels for it"
+        )
+    return f"generic-{name}"
+
+
+def generic() -> Target:
+    """Return the generic target of this machine.
+
+    Raises:
+        TargetMismatchError: there is none for this architecture.
+    """
+    return load(generic_id())
+
+
+def _folder() -> Traversable:
+    return resources.files("firmware_configs")

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgemed import files, schema
+from edgemed.bundle import archive, manifest, stored_zip
+from edgemed.errors import BundleError, ConfigError
+from tests.bundle import tiny
+
+
+def build(members: dict[str, bytes], *, version: str = "1.0.0") -> bytes:
+    return archive.build(tiny.ARTIFACT, members, version=version, release=1, private_keys=[tiny.KEY])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tiny.write_folder(tmp_path / "artifact")
+
+
+def build_folder(folder: Path, evidence: tuple[Path, ...] = ()) -> bytes:
+    return archive.build_from_folder(folder, version="1.0.0", release=1, private_keys=[tiny.KEY], evidence=evidence)
+
+
+def test_two_builds_are_the_same_bytes() -> None:
+    assert build(tiny.MEMBERS) == build(dict(reversed(tiny.MEMBERS.items())))
+
+
+def test_bytes_of_a_build_stay_what_they_are() -> None:
+    # A change here changes the digest of every bundle: raise the manifest's schema instead.
+    assert (
+        hashlib.sha256(tiny.build()).hexdigest() == "dd496a362328603f89f3258be2898e02ea52d02251fa6e4a2737f00cd25ade69"
+    )
+
+
+@settings(max_examples=30)
+@given(st.dictionaries(st.from_regex(r"golden/[a-z0-9]{1,4}\.png", fullmatch=True), st.binary(max_size=30)))
+def test_manifest_states_digest_and_size_of_every_member(extra: dict[str, bytes]) -> None:
+    taken = archive.read(build({**tiny.MEMBERS, **extra}))
+
+    stated = json.loads(taken.manifest)["members"]
+    assert stated == {
+        name: {"sha256": "sha256:" + hashlib.sha256(data).hexdigest(), "size_bytes": len(data)}
+        for name, data in taken.members.items()
+    }
+    assert taken.members == {**tiny.MEMBERS, **extra}
+
+
+def test_every_key_signs() -> None:
+    taken = archive.read(tiny.build(private_keys=[tiny.KEY, tiny.OTHER]))
+
+    names = [f"signatures/{key.public.keyid[:16]}.dsse" for key in (tiny.KEY, tiny.OTHER)]
+    assert list(taken.envelopes) == sorted(names)
+
+
+def test_taken_apart_archive_cannot_be_changed() -> None:
+    taken = archive.read(tiny.build())
+
+    with pytest.raises(TypeError):
+        taken.members["card.md"] = b""  # type: ignore[index]
+
+
+def test_archive_without_manifest_is_refused() -> None:
+    with pytest.raises(BundleError) as caught:
+        archive.read(stored_zip.write(tiny.MEMBERS))
+
+    assert str(caught.value) == "archive: has no manifest.json; is it an .edgemed file?"
+
+
+def test_build_without_a_key_is_the_callers_mistake() -> None:
+    with pytest.raises(ValueError, match=r"^private_keys: expected at least one, got none$"):
+        tiny.build(private_keys=[])
+
+
+def test_build_with_a_key_twice_is_the_callers_mistake() -> None:
+    with pytest.raises(ValueError, match=r"^private_keys: a key repeats$"):
+        tiny.build(private_keys=[tiny.KEY, tiny.KEY])
+
+
+def changed(**members: bytes | None) -> dict[str, bytes]:
+    """Return the tiny members with some replaced, or removed by None; ``__`` stands for ``/`` and ``_`` for a dot."""
+    merged = {**tiny.MEMBERS, **{name.replace("__", "/").replace("_", "."): data for name, data in members.items()}}
+    return {name: data for name, data in merged.items() if data is not None}
+
+
+MODEL_DIGEST = files.sha256(tiny.MODEL)
+MEMBERS_REFUSED = {
+    "two members missing": (
+        changed(decision_json=None, preprocessing_json=None),
+        "bundle: decision.json, preprocessing.json: required and missing; make the folder with 'edgemed convert'",
+    ),
+    "manifest given": (
+        changed(manifest_json=b"{}"),
+        "bundle: manifest.json: written by the build itself; remove it from the members",
+    ),
+    "signature given": (
+        changed(signatures__a_dsse=b"{}"),
+        "bundle: signatures/a.dsse: written by the build itself; remove it from the members",
+    ),
+    "decision for another model": (
+        changed(decision_json=b'{"model":"sha256:other"}'),
+        f"decision.json: model: expected {MODEL_DIGEST}, the digest of model/int8.tflite, got 'sha256:other'; "
+        "convert again",
+    ),
+    "decision for no model": (
+        changed(decision_json=b"{}"),
+        f"decision.json: model: expected {MODEL_DIGEST}, the digest of model/int8.tflite, got None; convert again",
+    ),
+    "decision that is a list": (changed(decision_json=b"[]"), "decision.json: expected `object`, got `array`"),
+    "decision that is no JSON": (
+        changed(decision_json=b"{"),
+        "decision.json: expected JSON, got bytes that are not: Input data was truncated",
+    ),
+}
+
+
+@pytest.mark.parametrize(("members", "message"), MEMBERS_REFUSED.values(), ids=MEMBERS_REFUSED)
+def test_members_are_refused_with_a_reason(members: dict[str, bytes], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build(members)
+
+    assert str(caught.value) == message
+
+
+def test_version_is_refused_while_it_can_be_mended() -> None:
+    with pytest.raises(ConfigError, match=r"^bundle: version: expected `str` matching regex .*, value '1\.0'$"):
+        build(tiny.MEMBERS, version="1.0")
+
+
+def test_folder_gives_the_bytes_its_members_give(folder: Path) -> None:
+    assert build_folder(folder) == tiny.build()
+
+
+def test_folder_gives_the_same_bytes_whatever_its_dates_and_modes(folder: Path) -> None:
+    os.utime(folder / "decision.json", (1, 1))
+    (folder / "decision.json").chmod(0o600)
+
+    assert build_folder(folder) == tiny.build()
+
+
+def test_every_kind_of_member_enters(folder: Path) -> None:
+    names = ["card.md", "golden/01.plane.png", "golden/vectors.json", "evidence/parity.json", "model/edgetpu.tflite"]
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+
+    members = archive.read(build_folder(folder)).members
+
+    assert members == {**tiny.MEMBERS, **{name: name.encode() for name in names}}
+
+
+def test_evidence_enters_under_its_name(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "bench.json").write_bytes(b'{"p50": 3}')
+
+    members = archive.read(build_folder(folder, (tmp_path / "bench.json",))).members
+
+    assert members["evidence/bench.json"] == b'{"p50": 3}'
+
+
+def test_model_bound_by_the_manifest_is_the_one_of_the_folder(folder: Path) -> None:
+    stated = manifest.parse(archive.read(build_folder(folder)).manifest)
+
+    assert stated.members["model/int8.tflite"].sha256 == MODEL_DIGEST
+
+
+@pytest.mark.parametrize("name", ["report.html", "golden/a.txt", "model/deep/a.tflite", ".hidden", "golden/.a.json"])
+def test_file_that_is_no_member_is_refused(folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"")
+
+    with pytest.raises(ConfigError) as caught:
+        build_folder(folder)
+
+    assert str(caught.value) == f"{folder / name}: is no part of a bundle; remove it, or give results with --evidence"
+
+
+def test_link_to_a_file_elsewhere_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (folder / "card.md").symlink_to(tmp_path / "secret")
+
+    with pytest.raises(ConfigError) as caught:
+        build_folder(folder)
+
+    assert str(caught.value) == (
+        f"{folder}/card.md: is no part of a bundle; remove it, or give results with --evidence"
+    )
+
+
+def test_missing_artifact_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_folder(tmp_path)
+
+    assert str(caught.value) == (
+        f"{tmp_path}/artifact.json: cannot be read: No such file or directory; check the path and its permissions"
+    )
+
+
+def test_artifact_with_a_wrong_type_is_refused(folder: Path) -> None:
+    fields = {**json.loads(schema.encode_json(tiny.ARTIFACT)), "labels": "abnormal"}
+    (folder / "artifact.json").write_bytes(json.dumps(fields).encode())
+
+    with pytest.raises(ConfigError) as caught:
+        build_folder(folder)
+
+    assert str(caught.value) == (f"{folder}/artifact.json: labels: expected `array`, got `str`, value 'abnormal'")
+
+
+EVIDENCE_REFUSED = {
+    "not JSON": ("bench.json", b"{", "expected JSON, got bytes that are not: Input data was truncated"),
+    "another suffix": ("bench.csv", b"{}", "evidence is a .json file; give it as JSON"),
+    "name taken": ("parity.json", b"{}", "the bundle has evidence/parity.json already; rename one of the two"),
+}
+
+
+@pytest.mark.parametrize(("name", "raw", "message"), EVIDENCE_REFUSED.values(), ids=EVIDENCE_REFUSED)
+def test_evidence_is_refused_with_a_reason(folder: Path, tmp_path: Path, name: str, raw: bytes, message: str) -> None:
+    (folder / "evidence").mkdir()
+    (folder / "evidence" / "parity.json").write_bytes(b"{}")
+    (tmp_path / name).write_bytes(raw)
+
+    with pytest.raises(ConfigError) as caught:
+        build_folder(folder, (tmp_path / name,))
+
+    assert str(caught.value) == f"{tmp_path / name}: {message}"

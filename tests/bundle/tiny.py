@@ -1,0 +1,59 @@
+"""The smallest bundle that a bundle can be, and the keys its tests sign with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgemed import files, schema
+from edgemed.bundle import archive
+from edgemed.bundle.keys import PrivateKey
+from edgemed.bundle.manifest import Artifact
+
+KEY = PrivateKey(seed=bytes(range(32)))
+OTHER = PrivateKey(seed=bytes(range(1, 33)))
+STRANGER = PrivateKey(seed=bytes(range(2, 34)))
+
+ARTIFACT = Artifact(
+    name="tiny",
+    task="classify",
+    intended_use="tests",
+    modalities=("DX",),
+    body_part="CHEST",
+    labels=("abnormal",),
+    targets=("generic-x86-64", "coral-usb"),
+    outputs=("logit",),
+)
+MODEL = b"model"
+MEMBERS = {
+    "model/int8.tflite": MODEL,
+    "preprocessing.json": b"{}",
+    "decision.json": schema.encode_json({"model": files.sha256(MODEL)}),
+}
+
+
+def build(
+    *,
+    private_keys: Sequence[PrivateKey] = (KEY,),
+    version: str = "1.0.0",
+    release: int = 1,
+    minimum_runtime: str = "0.1.0",
+) -> bytes:
+    """Return the tiny bundle."""
+    return archive.build(
+        ARTIFACT,
+        MEMBERS,
+        version=version,
+        release=release,
+        private_keys=private_keys,
+        minimum_runtime=minimum_runtime,
+    )
+
+
+def write_folder(folder: Path) -> Path:
+    """Write the tiny bundle's members as an artifact folder, as a converter would, and return the folder."""
+    for name, data in {**MEMBERS, "artifact.json": schema.encode_json(ARTIFACT)}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return folder

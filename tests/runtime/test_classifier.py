@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgemed import tensors
+from edgemed.errors import BundleError
+from edgemed.runtime import backends
+from edgemed.runtime.classifier import Classifier
+from edgemed.tensors import Quantization, TensorSpec
+from tests.runtime import tiny
+from tests.runtime.tiny import FakeInterpreter
+
+HALF = Quantization(scale=0.5, zero_point=-10)
+
+
+def classifier(interpreter: FakeInterpreter) -> Classifier:
+    return Classifier(interpreter, height=tiny.SIDE, width=tiny.SIDE)
+
+
+def spec(name: str, *shape: int, dtype: str = "int8", quantization: Quantization | None = HALF) -> TensorSpec:
+    return TensorSpec(name=name, shape=shape, dtype=dtype, quantization=quantization)
+
+
+def test_the_model_is_given_each_grey_level_through_scale_and_zero_point() -> None:
+    q = Quantization(scale=1.7, zero_point=-90)
+    fake = FakeInterpreter(plane=spec("plane", 1, 16, 16, 1, quantization=q))
+    plane = np.arange(256, dtype=np.uint8).reshape(16, 16)
+
+    classifier(fake).infer(plane)
+
+    expected = [min(127, max(-128, int(np.floor(level / 1.7 + 0.5)) - 90)) for level in range(256)]
+    assert fake.given[0].reshape(-1).tolist() == expected
+    assert fake.given[0].shape == (1, 16, 16, 1)
+
+
+def test_outputs_are_read_in_real_units() -> None:
+    fake = FakeInterpreter(logit_lsb=127, embedding_lsb=-128)
+    subject = classifier(fake)
+
+    reading = subject.read(subject.infer(np.zeros((16, 16), np.uint8)))
+
+    assert reading.logit == 0.5 * (127 + 10)
+    assert reading.evidence is not None
+    assert reading.evidence.tolist() == np.full((4, 4), 68.5).tolist()
+    assert reading.embedding is not None
+    assert reading.embedding.tolist() == [0.5 * (-128 + 10)] * tiny.EMBEDDING
+
+
+def test_arrays_of_a_reading_are_read_only() -> None:
+    subject = classifier(FakeInterpreter())
+
+    reading = subject.read(subject.infer(np.zeros((16, 16), np.uint8)))
+
+    assert reading.evidence is not None
+    with pytest.raises(ValueError, match="read-only"):
+        reading.evidence[0, 0] = 1.0
+
+
+def test_absent_outputs_are_none() -> None:
+    subject = classifier(FakeInterpreter(without=("evidence", "embedding")))
+
+    reading = subject.read(subject.infer(np.zeros((16, 16), np.uint8)))
+
+    assert (reading.evidence, reading.embedding) == (None, None)
+    assert (subject.has_evidence, subject.embedding_size) == (False, None)
+
+
+def test_evidence_mean_is_the_logit_to_one_lsb(rng: np.random.Generator) -> None:
+    interpreter = backends.load(tiny.model())
+    subject = Classifier(interpreter, height=16, width=16)
+    q = interpreter.outputs["logit"].quantization
+    assert q is not None
+    lowest, highest = tensors.dequantize(np.array([-128, 127], np.int8), q)
+
+    for seed in range(50):
+        plane = tiny.picture(16, seed=seed)
+        reading = subject.read(subject.infer(plane))
+        assert reading.evidence is not None
+        mean = float(np.clip(reading.evidence.mean(), lowest, highest))
+        assert abs(reading.logit - mean) <= q.scale * 1.000001
+
+
+MODELS = {
+    "another plane size": (
+        FakeInterpreter(plane=spec("plane", 1, 32, 32, 1)),
+        "model: input plane: expected int8 (1, 16, 16, 1) as preprocessing.json says, got int8 (1, 32, 32, 1)",
+    ),
+    "float input": (
+        FakeInterpreter(plane=spec("plane", 1, 16, 16, 1, dtype="float32", quantization=None)),
+        "model: input plane: expected int8 (1, 16, 16, 1) as preprocessing.json says, got float32 (1, 16, 16, 1)",
+    ),
+    "input without scale": (
+        FakeInterpreter(plane=spec("plane", 1, 16, 16, 1, quantization=None)),
+        "model: plane: expected one scale and zero point, got none; convert to full int8",
+    ),
+    "no logit": (
+        FakeInterpreter(without=("logit",)),
+        "model: outputs: expected one named logit, got ['embedding', 'evidence']",
+    ),
+    "several logits": (
+        FakeInterpreter(logit=spec("logit", 1, 3)),
+        "model: output logit: expected shape (1, 1), one logit of abnormal against normal, got (1, 3); "
+        "this release runs no model with several labels",
+    ),
+    "float evidence": (
+        FakeInterpreter(evidence=spec("evidence", 1, 4, 4, 1, dtype="float32", quantization=None)),
+        "model: output evidence: not of the contract's shape, got float32 (1, 4, 4, 1)",
+    ),
+    "evidence without channel": (
+        FakeInterpreter(evidence=spec("evidence", 1, 4, 4)),
+        "model: output evidence: not of the contract's shape, got int8 (1, 4, 4)",
+    ),
+    "embedding of two axes": (
+        FakeInterpreter(embedding=spec("embedding", 1, 2, 4)),
+        "model: output embedding: not of the contract's shape, got int8 (1, 2, 4)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("interpreter", "message"), MODELS.values(), ids=MODELS.keys())
+def test_model_outside_the_contract_is_refused(interpreter: FakeInterpreter, message: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        classifier(interpreter)
+
+    assert str(caught.value) == message

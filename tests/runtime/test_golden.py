@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgemed import targets
+from edgemed.errors import BundleError
+from edgemed.runtime import backends, golden
+from edgemed.runtime.golden import Verdict
+from edgemed.runtime.interpreter import Interpreter, Kernels
+from tests.runtime import tiny
+from tests.runtime.tiny import FakeInterpreter
+
+FAKE = {"backend": "fake", "kernels": "reference", "architecture": targets.architecture()}
+
+
+def members(answers: FakeInterpreter, **tolerance: Any) -> dict[str, bytes]:
+    return tiny.golden_members(b"model", answers, **{**FAKE, **tolerance})
+
+
+def report(answers: FakeInterpreter, extra: dict[str, bytes]) -> golden.GoldenReport:
+    return golden.replay(tiny.bundle(b"model", extra=extra), answers)
+
+
+def test_reference_replays_without_a_difference() -> None:
+    found = report(FakeInterpreter(logit_lsb=4), members(FakeInterpreter(logit_lsb=4)))
+
+    assert found.verdict is Verdict.WITHIN
+    assert [(v.frame, v.plane_gray, v.lsb, v.score) for v in found.vectors] == [
+        ("golden/00.png", 0, {"embedding": 0, "evidence": 0, "logit": 0}, 0.0)
+    ]
+
+
+def test_tiny_model_replays_on_the_installed_back_end() -> None:
+    interpreter: Interpreter = backends.load(tiny.model())
+    platform = {
+        "backend": interpreter.backend,
+        "kernels": interpreter.kernels.value,
+        "architecture": targets.architecture(),
+    }
+    extra = tiny.golden_members(tiny.model(), interpreter, **platform)
+
+    found = golden.replay(tiny.bundle(tiny.model(), extra=extra), interpreter)
+
+    assert found.verdict is Verdict.WITHIN
+
+
+def test_differences_are_measured_without_overflow() -> None:
+    found = report(FakeInterpreter(logit_lsb=127), members(FakeInterpreter(logit_lsb=-128)))
+
+    assert found.vectors[0].lsb == {"embedding": 0, "evidence": 255, "logit": 255}
+    assert found.vectors[0].score == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("logit_lsb", "score", "expected"),
+    [
+        pytest.param(2, 1.0, Verdict.WITHIN, id="at the limit"),
+        pytest.param(1, 1.0, Verdict.OUTSIDE, id="logit beyond it"),
+        pytest.param(2, 1e-6, Verdict.OUTSIDE, id="score beyond it"),
+    ],
+)
+def test_verdict_heeds_logit_and_score(logit_lsb: int, score: float, expected: Verdict) -> None:
+    extra = members(FakeInterpreter(logit_lsb=0), logit_lsb=logit_lsb, score=score)
+
+    assert report(FakeInterpreter(logit_lsb=2), extra).verdict is expected
+
+
+@pytest.mark.parametrize(("allowed", "expected"), [(3, Verdict.WITHIN), (2, Verdict.OUTSIDE)])
+def test_verdict_heeds_the_plane(allowed: int, expected: Verdict) -> None:
+    answers = FakeInterpreter()
+    extra = members(answers, plane_gray=allowed)
+    plane = tiny.picture(16)
+    pixels = tiny.picture(16)
+    pixels[3, 4] = plane[3, 4] + 3 if plane[3, 4] < 128 else plane[3, 4] - 3
+    extra |= {"golden/00.png": tiny.png(pixels), "golden/00.plane.png": tiny.png(plane)}
+
+    found = report(answers, extra)
+
+    assert (found.vectors[0].plane_gray, found.verdict) == (3, expected)
+
+
+@pytest.mark.parametrize("other", [{"backend": "litert"}, {"kernels": "xnnpack"}, {"architecture": "sparc"}], ids=str)
+def test_platform_that_was_not_measured_is_unmeasured(other: dict[str, str]) -> None:
+    found = report(FakeInterpreter(), members(FakeInterpreter(), **other))
+
+    assert (found.allowed, found.verdict) == (None, Verdict.UNMEASURED)
+
+
+def vectors(**changes: Any) -> dict[str, bytes]:
+    plain = members(FakeInterpreter())
+    tree = json.loads(plain["golden/vectors.json"])
+    tree[0].update(changes)
+    return {**plain, "golden/vectors.json": json.dumps(tree).encode()}
+
+
+def without(name: str) -> dict[str, bytes]:
+    return {key: value for key, value in members(FakeInterpreter()).items() if key != name}
+
+
+OUTPUTS = json.loads(members(FakeInterpreter())["golden/vectors.json"])[0]["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        pytest.param(
+            {}, "golden/vectors.json: missing from the bundle; convert again to measure golden vectors", id="no vectors"
+        ),
+        pytest.param(
+            without("golden/tolerance.json"),
+            "golden/tolerance.json: missing from the bundle; convert again to measure golden vectors",
+            id="no tolerance",
+        ),
+        pytest.param(
+            without("golden/00.png"),
+            "golden/00.png: missing from the bundle; convert again to measure golden vectors",
+            id="no frame",
+        ),
+        pytest.param(
+            {**members(FakeInterpreter()), "golden/vectors.json": b"[]"},
+            "golden/vectors.json: expected at least one vector, got none",
+            id="empty list",
+        ),
+        pytest.param(
+            {**members(FakeInterpreter()), "golden/00.plane.png": tiny.png(tiny.picture(17))},
+            "golden/00.plane.png: expected uint8 (16, 16), got uint8 (17, 17)",
+            id="plane of another size",
+        ),
+        pytest.param(
+            vectors(outputs={"logit": OUTPUTS["logit"]}),
+            "golden/vectors.json: golden/00.png: expected outputs ['embedding', 'evidence', 'logit'], got ['logit']",
+            id="outputs missing",
+        ),
+        pytest.param(
+            vectors(outputs={**OUTPUTS, "evidence": OUTPUTS["logit"]}),
+            "golden/vectors.json: golden/00.png: evidence: expected base64 of int8 (1, 4, 4, 1)",
+            id="output of another length",
+        ),
+        pytest.param(
+            vectors(plane_="x"),
+            "golden/vectors.json: [0].plane_: unknown key; did you mean 'plane'?",
+            id="unknown key",
+        ),
+    ],
+)
+def test_faulty_vectors_are_refused(extra: dict[str, bytes], message: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        report(FakeInterpreter(), extra)
+
+    assert str(caught.value) == message
+
+
+def test_damaged_picture_is_refused() -> None:
+    extra = {**members(FakeInterpreter()), "golden/00.png": b"hello"}
+
+    with pytest.raises(BundleError, match=r"^golden vector: golden/00\.png: expected PNG"):
+        report(FakeInterpreter(), extra)
+
+
+@given(st.lists(st.integers(-128, 127), min_size=1))
+def test_int8_survives_its_base64(values: list[int]) -> None:
+    encoded = golden.encode_int8(np.array(values, np.int8))
+
+    assert np.frombuffer(base64.b64decode(encoded), np.int8).tolist() == values
+
+
+def test_tolerance_survives_its_json() -> None:
+    entry = golden.Entry(
+        backend="litert",
+        kernels=Kernels.XNNPACK,
+        architecture="x86-64",
+        n=7,
+        plane_gray=0,
+        logit_lsb=2,
+        score=0.01,
+    )
+    tolerance = golden.Tolerance(schema=1, reference="litert 2.3.0, xnnpack, x86-64", entries=(entry,))
+
+    assert golden.parse_tolerance(msgspec.json.encode(tolerance)) == tolerance
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_give_vectors_or_an_error(raw: bytes) -> None:
+    for parse in (golden.parse_vectors, golden.parse_tolerance):
+        try:
+            parse(raw)
+        except BundleError:
+            continue
+        assert raw.strip() == b"[]"

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgemed.errors import ConfigError, EdgemedError
+from edgemed.imaging import preprocess
+from edgemed.training import recipe as recipes
+from edgemed.training.recipe import Recipe
+
+SHIPPED = recipes.available()
+
+
+def _text(name: str) -> str:
+    return (Path(recipes.__file__).parent / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_recipe_uses_exact_steps_only(name: str) -> None:
+    assert preprocess.is_exact(recipes.load(name).preprocessing)
+
+
+def test_both_recipes_ship() -> None:
+    assert SHIPPED == ("breast-ultrasound", "chest-xray")
+
+
+def test_recipe_file_equals_shipped_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(_text("chest-xray"), encoding="utf-8")
+    assert recipes.load(str(path)) == recipes.load("chest-xray")
+
+
+BROKEN = {
+    "unknown key": (
+        "  rotation_deg: 12.0",
+        "  rotation_degree: 12.0",
+        "chest-xray.yaml: augmentation.rotation_degree: unknown key; did you mean 'rotation_deg'?",
+    ),
+    "missing unit": (
+        "  min_side_px: 64",
+        "  min_side: 64",
+        "chest-xray.yaml: quality.min_side: unknown key; did you mean 'min_side_px'?",
+    ),
+    "wrong type": (
+        "  epochs: 8",
+        "  epochs: eight",
+        "chest-xray.yaml: fit.epochs: expected `int`, got `str`, value 'eight'",
+    ),
+    "out of range": (
+        "  seed: 17",
+        "  seed: -1",
+        "chest-xray.yaml: fit.seed: expected `int` >= 0, value -1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN.values(), ids=BROKEN.keys())
+def test_broken_recipe_names_source_path_and_near_match(case: tuple[str, str, str]) -> None:
+    right, wrong, message = case
+    text = _text("chest-xray")
+    assert text.count(right) == 1
+    with pytest.raises(ConfigError) as caught:
+        recipes.parse(text.replace(right, wrong).encode(), source="chest-xray.yaml")
+    assert str(caught.value) == message
+
+
+def test_unknown_name_suggests_near_recipe() -> None:
+    with pytest.raises(ConfigError) as caught:
+        recipes.load("chest-xry")
+    assert str(caught.value) == (
+        "chest-xry: expected a recipe file or one of breast-ultrasound, chest-xray, found neither; "
+        "did you mean 'chest-xray'?"
+    )
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_give_a_recipe_or_an_error(raw: bytes) -> None:
+    try:
+        assert isinstance(recipes.parse(raw, source="fuzz.yaml"), Recipe)
+    except EdgemedError as error:
+        assert str(error).startswith("fuzz.yaml: ")
