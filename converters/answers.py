@@ -1,6 +1,6 @@
 """What an int8 model answers to a stack of planes, on one back end.
 
-    answers = answers.of(backends.load(model), planes)
+answers = answers.of(backends.load(model), planes)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The folder ``edgemed convert`` writes and ``edgemed bundle build`` reads: members as they lie in the bundle.
 
-    artifact.write(folder, description, members)
+artifact.write(folder, description, members)
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ def require_writable(folder: Path) -> None:
         ConfigError: something that is no artifact lies there, or its parent cannot be written.
     """
     if folder.exists() and not (folder / _ARTIFACT).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder}: expected a new folder or an older artifact, found something else; choose another --out")
+        raise ConfigError(
+            f"{folder}: expected a new folder or an older artifact, found something else; choose another --out"
+        )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder.parent).close()
@@ -54,6 +56,8 @@ def write(folder: Path, description: Artifact, members: Mapping[str, bytes]) -> 
             shutil.rmtree(folder)
         aside.replace(folder)
     except OSError as err:
-        raise ConfigError(f"{folder}: cannot be written: {err.strerror}; free some space or choose another --out") from err
+        raise ConfigError(
+            f"{folder}: cannot be written: {err.strerror}; free some space or choose another --out"
+        ) from err
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -1,6 +1,6 @@
 """The model card: what the model is for, on what it was trained, what was measured, and where it ends.
 
-    text = card.render(description, facts, rule, parity, tolerance)
+text = card.render(description, facts, rule, parity, tolerance)
 """
 
 from __future__ import annotations
@@ -37,14 +37,12 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     validation_images: int
     validation_digest: str
     history: tuple[tuple[float, float], ...]
-    best_epoch: int
+    best_epoch: int | None
     quantization_epochs: int
     versions: dict[str, str]
 
 
-def render(
-    description: Artifact, facts: Facts, rule: DecisionRule, parity: Parity, tolerance: Tolerance
-) -> str:
+def render(description: Artifact, facts: Facts, rule: DecisionRule, parity: Parity, tolerance: Tolerance) -> str:
     """Return the card as markdown."""
     point = rule.operating_point
     lines = [

@@ -92,7 +92,7 @@ def convert(
 
     Raises:
         ConversionError: a layer cannot be quantized, or the export is not fully int8.
-        GateError: the int8 model is not shown to be non-inferior.
+        GateError: the int8 model is not shown to be non-inferior, or its logits cannot be calibrated.
     """
     twin = qat.quantization_aware(model)
     qat.calibrate(twin, _some(train.planes, options.calibration))

@@ -1,6 +1,6 @@
 """From a fake-quantized twin to an int8 TFLite file, checked to be int8 throughout.
 
-    raw = export.int8_tflite(twin, planes)
+raw = export.int8_tflite(twin, planes)
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The decision document of a converted model, fitted on what the int8 model itself answers.
 
-    rule = operating.decision_rule(logits, labels, embeddings, ...)
+rule = operating.decision_rule(logits, labels, embeddings, ...)
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed import statistics
+from edgemed.errors import GateError
 from edgemed.runtime import decision
 
 __all__ = ["calibrated", "decision_rule", "out_of_distribution", "scores"]
@@ -19,8 +20,17 @@ _IN_DOMAIN_REFUSED = 0.01  # design: the limit that 1 % of in-domain images exce
 
 
 def calibrated(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> decision.Calibration:
-    """Return Platt scaling fitted to validation logits (n,) and labels (n,)."""
-    fitted = statistics.platt(logits, labels)
+    """Return Platt scaling fitted to validation logits (n,) and labels (n,).
+
+    Raises:
+        GateError: the logits do not rise with abnormality, so that no score can be made of them.
+    """
+    try:
+        fitted = statistics.platt(logits, labels)
+    except ValueError as err:
+        raise GateError(
+            f"calibration: the int8 model's logits cannot be calibrated on validation: {err}; train the model further"
+        ) from err
     return decision.Calibration(slope=fitted.slope, intercept=fitted.intercept)
 
 
@@ -61,6 +71,8 @@ def decision_rule(
     values = scores(logits, calibration)
     threshold = statistics.threshold_for_sensitivity(labels, values, sensitivity)
     rates = statistics.rates(labels, values, threshold)
+    if rates.sensitivity is None or rates.specificity is None:
+        raise ValueError("labels: expected normal and abnormal images, got one kind only")
     centre = (math.log(threshold / (1.0 - threshold)) - calibration.intercept) / calibration.slope
     abnormal = int(labels.sum())
     point = decision.OperatingPoint(
@@ -90,9 +102,7 @@ def decision_rule(
     )
 
 
-def out_of_distribution(
-    train: NDArray[np.float64], validation: NDArray[np.float64]
-) -> decision.OutOfDistribution:
+def out_of_distribution(train: NDArray[np.float64], validation: NDArray[np.float64]) -> decision.OutOfDistribution:
     """Return the limit of the Mahalanobis distance of embeddings.
 
     Args:

@@ -1,7 +1,7 @@
 """Does the int8 model still screen as well as the float one? Measured on validation images, as a gate.
 
-    parity = parity.compare(labels, float_scores, int8_scores, threshold=0.4, margin=0.01)
-    parity.require()
+parity = parity.compare(labels, float_scores, int8_scores, threshold=0.4, margin=0.01)
+parity.require()
 """
 
 from __future__ import annotations

@@ -285,9 +285,7 @@ def _tensors(layer: layers.Layer) -> list[Any]:
 
 def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
     """Return the normalisation to fold into each weighted layer, by that layer's name."""
-    return {
-        _producer(layer).name: layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)
-    }
+    return {_producer(layer).name: layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)}
 
 
 def _is_stored(layer: layers.Layer) -> bool:
@@ -314,9 +312,7 @@ def _clone(layer: layers.Layer, folded: dict[str, layers.BatchNormalization]) ->
     if isinstance(layer, (layers.BatchNormalization, *_REMOVED)):
         return layers.Identity(name=layer.name)
     if isinstance(layer, layers.Rescaling):
-        return QuantizedRescaling(
-            scale=layer.scale, offset=layer.offset, source=PLANE_RANGE, name=layer.name
-        )
+        return QuantizedRescaling(scale=layer.scale, offset=layer.offset, source=PLANE_RANGE, name=layer.name)
     if type(layer) in _QUANTIZED:
         config["use_bias"] = layer.use_bias or layer.name in folded
         return _QUANTIZED[type(layer)].from_config(config)

@@ -21,6 +21,7 @@ import edgemed
 from converters import answers
 from converters.answers import Answers
 from converters.operating import scores
+from edgemed import targets
 from edgemed.errors import ConversionError
 from edgemed.runtime import backends, decision, golden
 from edgemed.runtime.interpreter import Kernels
@@ -38,7 +39,11 @@ def require_peers(peers: Sequence[Path]) -> None:
         ConversionError: a peer cannot be run, or lacks tflite-runtime, NumPy or OpenCV.
     """
     for python in peers:
-        _run([_executable(python), "-c", "import cv2, numpy, tflite_runtime.interpreter"], Path.cwd(), seconds=_START_SECONDS)
+        _run(
+            [_executable(python), "-c", "import cv2, numpy, tflite_runtime.interpreter"],
+            Path.cwd(),
+            seconds=_START_SECONDS,
+        )
 
 
 def measure(
@@ -121,8 +126,9 @@ def _run(command: list[str], folder: Path, *, seconds: float) -> None:
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as err:
-        raise ConversionError(f"{command[0]}: cannot run the tolerance measurement: {err}; check --peer-python") from err
+        raise ConversionError(
+            f"{command[0]}: cannot run the tolerance measurement: {err}; check --peer-python"
+        ) from err
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ConversionError(f"{command[0]}: the tolerance measurement failed: {last}; check --peer-python")
-

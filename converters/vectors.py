@@ -1,6 +1,6 @@
 """Golden vectors: real source frames with the plane and the int8 outputs that the reference back end made of them.
 
-    members = vectors.members(frames, planes, answers, count=4)
+members = vectors.members(frames, planes, answers, count=4)
 """
 
 from __future__ import annotations
@@ -39,9 +39,7 @@ def members(
         frame, plane = f"golden/{number:02d}.png", f"golden/{number:02d}.plane.png"
         found[frame] = _png(read(index).pixels)
         found[plane] = _png(planes[index])
-        outputs = {
-            name: golden.encode_int8(integers[index]) for name, integers in sorted(reference.integers.items())
-        }
+        outputs = {name: golden.encode_int8(integers[index]) for name, integers in sorted(reference.integers.items())}
         listed.append(golden.Vector(frame=frame, plane=plane, outputs=outputs))
     found[golden.VECTORS] = schema.encode_json(listed)
     return found

@@ -67,7 +67,8 @@ def quantize(values: NDArray[np.floating], q: Quantization) -> NDArray[np.int8]:
 def dequantize(values: NDArray[np.int8], q: Quantization) -> NDArray[np.float64]:
     """Return scale * (values - zero_point) in float64, same shape."""
     # int8 minus int8 overflows: widen first.
-    return (values.astype(np.int32) - q.zero_point) * np.float64(q.scale)
+    real: NDArray[np.float64] = (values.astype(np.int32) - q.zero_point) * np.float64(q.scale)
+    return real
 
 
 def input_table(q: Quantization) -> NDArray[np.int8]:

@@ -122,7 +122,10 @@ def _lines(result: Conversion, out: Path) -> list[tuple[str, str]]:
         ("flipped", f"{len(parity.flipped)} decisions at threshold {parity.threshold:.4f}"),
         (point.name, f"sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f} on validation"),
         *(
-            (f"{entry.backend}, {entry.kernels.value}", f"logit within {entry.logit_lsb} LSB, score within {entry.score:.4f}")
+            (
+                f"{entry.backend}, {entry.kernels.value}",
+                f"logit within {entry.logit_lsb} LSB, score within {entry.score:.4f}",
+            )
             for entry in result.tolerance.entries
         ),
         ("written", str(out)),

@@ -11,7 +11,6 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import metadata
 
 import typer
 
@@ -110,6 +109,8 @@ def _target() -> str | None:
 
 
 def _library(distribution: str, module: str) -> Check:
+    from importlib import metadata
+
     try:
         loaded = importlib.import_module(module)
     except Exception as err:  # noqa: BLE001 - whatever a broken library raises is what this command reports

@@ -24,7 +24,7 @@ from edgemed.imaging import colour, dicom_tags, grayscale
 from edgemed.imaging.colour import Gray
 from edgemed.imaging.dicom_tags import Layout, translated
 from edgemed.imaging.frame import Frame, Pixels
-from edgemed.imaging.header import FILE_LIMIT_BYTES, codestream_size
+from edgemed.imaging.header import codestream_size
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -33,6 +33,23 @@ if TYPE_CHECKING:
 __all__ = ["decode"]
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_INFLATED_LIMIT_BYTES = 128 << 20
+_RUN_LENGTHS = "1.2.840.10008.1.2.5"
+# One codec for each transfer syntax, whatever else is installed: lossy codecs differ by grey levels.
+_PLUGINS = {
+    "1.2.840.10008.1.2.4.50": "gdcm",  # JPEG Baseline
+    "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG Extended; 8 bits only
+    "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG Lossless
+    "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG Lossless, first-order prediction
+    "1.2.840.10008.1.2.4.80": "pyjpegls",  # JPEG-LS Lossless
+    "1.2.840.10008.1.2.4.81": "pyjpegls",  # JPEG-LS Near-Lossless
+    "1.2.840.10008.1.2.4.90": "gdcm",  # JPEG 2000 Lossless
+    "1.2.840.10008.1.2.4.91": "gdcm",  # JPEG 2000
+    "1.2.840.10008.1.2.4.201": "pylibjpeg",  # High-Throughput JPEG 2000 Lossless
+    "1.2.840.10008.1.2.4.202": "pylibjpeg",  # High-Throughput JPEG 2000 Lossless, by resolution
+    "1.2.840.10008.1.2.4.203": "pylibjpeg",  # High-Throughput JPEG 2000
+    _RUN_LENGTHS: "pydicom",
+}
 _GROUP_LENGTH = b"\x02\0\0\0UL\x04\0"
 # Codecs put a header before each frame; more than this beyond twice the pixels is damage or an attack.
 _CODEC_HEADER_BYTES = 1 << 20
@@ -85,11 +102,11 @@ def _data_set(raw: bytes, source: str) -> Dataset:
     if str(head.file_meta.get("TransferSyntaxUID", "")) != _DEFLATED:
         return pydicom.dcmread(io.BytesIO(raw))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    body = inflater.decompress(raw[end:], FILE_LIMIT_BYTES)
+    body = inflater.decompress(raw[end:], _INFLATED_LIMIT_BYTES)
     if not inflater.eof:
         raise ImageError(
-            f"{source}: deflated data set is cut short, or longer than the {FILE_LIMIT_BYTES} bytes accepted here; "
-            "export it again, uncompressed"
+            f"{source}: deflated data set is cut short, or longer than the {_INFLATED_LIMIT_BYTES} bytes accepted "
+            "here; export it again, uncompressed"
         )
     dataset = pydicom.filereader.read_dataset(io.BytesIO(body), is_implicit_VR=False, is_little_endian=True)
     dataset.file_meta = head.file_meta
@@ -116,7 +133,7 @@ def _decoder(layout: Layout, source: str) -> Decoder:
         decoder = get_decoder(uid)
     except NotImplementedError as err:
         raise ImageError(_no_decoder(uid.name, source)) from err
-    if not decoder.is_available:
+    if not decoder.is_native and _PLUGINS.get(uid) not in decoder.available_plugins:
         raise ImageError(_no_decoder(uid.name, source))
     return decoder
 
@@ -128,7 +145,9 @@ def _no_decoder(name: str, source: str) -> str:
 def _images(dataset: Dataset, layout: Layout, decoder: Decoder, source: str) -> Iterator[Pixels]:
     """Yield each frame as stored; colour comes in RGB order."""
     with translated(source, "opening the pixel data"):
-        arrays = decoder.iter_array(dataset, raw=False, view_only=decoder.is_native)
+        plugin = _PLUGINS.get(layout.transfer_syntax, "")
+        whole = decoder.is_native and layout.bits_stored == layout.bits_allocated
+        arrays = decoder.iter_array(dataset, raw=False, decoding_plugin=plugin, view_only=whole)
         encoded = iter(()) if decoder.is_native else _encoded(dataset, layout)
     for index in range(layout.frames):
         with translated(source, f"decoding frame {index} of {layout.frames} ({_name(layout)})"):
@@ -162,22 +181,21 @@ def _encoded(dataset: Dataset, layout: Layout) -> Iterator[bytes]:
 
 
 def _check_encoded(encoded: bytes, layout: Layout, index: int, source: str) -> None:
-    """Refuse a frame whose codestream is of another size than the tags say, before a codec allocates for it."""
-    size = codestream_size(encoded)
-    # JPEG, JPEG-LS and JPEG 2000 end alike; their codecs return half a picture when the end is missing.
-    if size is not None and b"\xff\xd9" not in encoded[-_TRAILING_BYTES:]:
-        raise ImageError(
-            f"{source}: frame {index}: codestream without its end marker; it is cut short, export it again"
-        )
-    if size is not None and size != (layout.rows, layout.columns):
-        raise ImageError(
-            f"{source}: frame {index}: Rows, Columns: expected {layout.columns} x {layout.rows} pixels in the "
-            f"codestream, got {size[1]} x {size[0]}; the file is damaged, export it again"
-        )
+    """Refuse a frame that is cut short, or that makes a codec allocate more than the tags say."""
+    where = f"{source}: frame {index}"
     pixel_bytes = layout.rows * layout.columns * layout.samples * layout.bits_allocated // 8
     if len(encoded) > 2 * pixel_bytes + _CODEC_HEADER_BYTES:
+        raise ImageError(f"{where}: more bytes than its pixels need; the file is damaged, export it again")
+    if layout.transfer_syntax == _RUN_LENGTHS:
+        return
+    size = codestream_size(encoded)
+    # JPEG, JPEG-LS and JPEG 2000 end alike; some codecs return half a picture when the end is missing.
+    if size is None or b"\xff\xd9" not in encoded[-_TRAILING_BYTES:]:
+        raise ImageError(f"{where}: codestream without its size or end marker; it is cut short, export it again")
+    if size != (layout.rows, layout.columns):
         raise ImageError(
-            f"{source}: frame {index}: more bytes than its pixels need; the file is damaged, export it again"
+            f"{where}: Rows, Columns: expected {layout.columns} x {layout.rows} pixels in the codestream, "
+            f"got {size[1]} x {size[0]}; the file is damaged, export it again"
         )
 
 

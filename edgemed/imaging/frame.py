@@ -26,7 +26,7 @@ class Frame:
         modality: DICOM Modality (``DX``, ``CR``, ``US``, ...); None when the file format does not carry one.
         is_dicom: the source is a DICOM file, so that an absent modality is a reason to refuse.
         spacing_mm: (row, column) distance of pixel centres; None when unknown.
-        coloured_fraction: share of pixels, 0..1, whose colour channels differed before the change to gray.
+        coloured_fraction: share of pixels, 0..1, whose colour channels spread over more than 24 of 255 levels.
         source: the input as the caller named it; shown in results.
         index: frame number within its source, from 0.
     """

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from edgemed import files
 from edgemed.errors import ImageError
-from edgemed.imaging import arrays, cine, colour, dicom
+from edgemed.imaging import colour
 from edgemed.imaging import header as headers
 from edgemed.imaging.frame import Frame, Pixels
 from edgemed.imaging.header import FILE_LIMIT_BYTES, Format
@@ -62,6 +62,8 @@ def read(path: Path) -> Iterator[Frame]:
     """
     source = str(path)
     if headers.sniff(_first_bytes(path)) is Format.CLIP:
+        from edgemed.imaging import cine
+
         yield from cine.read(path)
     else:
         raw = files.read_bounded(path, limit_bytes=FILE_LIMIT_BYTES, error=ImageError)
@@ -80,8 +82,12 @@ def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
     if kind is Format.CLIP:
         raise ImageError(f"{source}: expected a still, got a clip; give the path of a clip file")
     if kind is Format.DICOM:
+        from edgemed.imaging import dicom
+
         yield from dicom.decode(raw, source=source)
     elif kind is Format.NPY:
+        from edgemed.imaging import arrays
+
         yield from arrays.decode(raw, source=source)
     else:
         yield from _stills(raw, kind, source)

@@ -75,8 +75,9 @@ class Bilateral(_Method, frozen=True, kw_only=True, tag="bilateral"):
 class NonLocalMeans(_Method, frozen=True, kw_only=True, tag="non_local_means"):
     """Mean over a search x search window, weighted by how alike the template x template patches are.
 
-    w ~ exp(-mean squared patch difference / strength^2), in fixed point. Slow: tens of milliseconds for each
-    megapixel. Source: Buades, Coll, Morel, IPOL 1 (2011), doi:10.5201/ipol.2011.bcm_nlm.
+    w ~ exp(-mean squared patch difference / strength^2), in fixed point. Time grows with
+    pixels * search^2, to a second for a megapixel: put it after `Resize` where a latency budget counts.
+    Source: Buades, Coll, Morel, IPOL 1 (2011), doi:10.5201/ipol.2011.bcm_nlm.
     """
 
     strength: Annotated[float, Meta(ge=1.0, le=50.0)]

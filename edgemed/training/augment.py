@@ -54,24 +54,25 @@ class Augmentation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 def augmented(plane: NDArray[np.uint8], ranges: Augmentation, *, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return a changed copy of one plane, (H, W) uint8."""
-    changed = _moved(plane, ranges, rng)
-    changed = cv2.LUT(changed, _exposure(float(changed.mean()), ranges, rng))
+    moved = _moved(plane, ranges, rng)
+    changed = np.asarray(cv2.LUT(moved, _exposure(float(moved.mean()), ranges, rng)), dtype=np.uint8)
     if rng.random() < ranges.blur:
         side = int(rng.choice((3, 5)))
-        changed = cv2.GaussianBlur(changed, (side, side), 0)
+        changed = np.asarray(cv2.GaussianBlur(changed, (side, side), 0), dtype=np.uint8)
     if ranges.noise > 0:
         noise = rng.standard_normal(changed.shape, dtype=np.float32) * (rng.uniform(0, ranges.noise) * 255)
         changed = np.clip(changed + noise, 0, 255).astype(np.uint8)
     if rng.random() < ranges.erase:
         changed = _erased(changed, rng)
-    return np.asarray(changed, dtype=np.uint8)
+    return changed
 
 
 def _moved(plane: NDArray[np.uint8], ranges: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return the plane shifted, turned, scaled and flipped about its centre; the border is reflected."""
     height, width = plane.shape
     angle = math.radians(rng.uniform(-ranges.rotation_deg, ranges.rotation_deg))
-    zoom, stretch = math.exp(rng.uniform(-ranges.zoom, ranges.zoom)), math.exp(rng.uniform(-ranges.stretch, ranges.stretch) / 2)
+    zoom = math.exp(rng.uniform(-ranges.zoom, ranges.zoom))
+    stretch = math.exp(rng.uniform(-ranges.stretch, ranges.stretch) / 2)
     mirror = -1.0 if rng.random() < ranges.flip else 1.0
     scale_x, scale_y = zoom * stretch * mirror, zoom / stretch
     matrix = np.array(

@@ -1,7 +1,7 @@
 """Batches of augmented planes for one epoch, the same for the same seed and epoch.
 
-    for epoch in range(recipe.fit.epochs):
-        model.fit(Batches(planes, labels, augmentation, seed=seed, epoch=epoch, size=32))
+for epoch in range(recipe.fit.epochs):
+    model.fit(Batches(planes, labels, augmentation, seed=seed, epoch=epoch, size=32))
 """
 
 from __future__ import annotations

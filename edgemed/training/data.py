@@ -147,7 +147,9 @@ class Division:
         """
         known = {"train": self.train, "validation": self.validation, "test": self.test}
         if split not in known:
-            raise ConfigError(f"split: expected one of {', '.join(known)}, got {split!r}{near_match(split, list(known))}")
+            raise ConfigError(
+                f"split: expected one of {', '.join(known)}, got {split!r}{near_match(split, list(known))}"
+            )
         return known[split]
 
 
@@ -279,7 +281,7 @@ def digest(part: LabelledPlanes) -> str:
     state = hashlib.sha256()
     for name, label in zip(part.names, part.labels, strict=True):
         state.update(f"{name}\t{label}\n".encode())
-    state.update(np.ascontiguousarray(part.planes))
+    state.update(part.planes.tobytes())
     return "sha256:" + state.hexdigest()
 
 
@@ -295,9 +297,7 @@ def divide(dataset: Dataset, splits: Splits, *, seed: int) -> Division:
     values = np.array(dataset.splits)
     pool = np.flatnonzero(np.isin(values, [splits.train, *([splits.validation] if splits.validation else [])]))
     if splits.near_duplicate_correlation is not None:
-        dataset = replace(
-            dataset, groups=near_duplicate_groups(dataset, pool, limit=splits.near_duplicate_correlation)
-        )
+        dataset = replace(dataset, groups=near_duplicate_groups(dataset, pool, limit=splits.near_duplicate_correlation))
     groups = np.array(dataset.groups)
     if splits.validation is not None:
         given = values == splits.validation

@@ -27,14 +27,14 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     pass
 
 
-class Figure(_Document):
+class Figure(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A value with its 95 % interval."""
 
     value: float
     ci95: tuple[float, float]
 
 
-class PointResult(_Document):
+class PointResult(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one operating point attains; Wilson intervals; None where a class has no image."""
 
     name: str
@@ -48,7 +48,7 @@ class PointResult(_Document):
     accuracy: Figure
 
 
-class Evaluation(_Document):
+class Evaluation(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The document ``evaluate --json`` prints.
 
     Attributes:
@@ -115,7 +115,7 @@ def evaluate(
     return Evaluation(
         schema_version=1,
         bundle={"name": bundle.manifest.name, "version": bundle.manifest.version, "digest": bundle.digest},
-        backend=screener.backend,
+        backend=screener.classifier.interpreter.backend,
         recipe=recipe,
         split=split,
         n=len(truth),

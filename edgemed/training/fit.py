@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import os
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -194,16 +193,12 @@ def _epochs(run: Run, split: TrainingData, out: Path, pretrained: Path | None, r
             _save(model, out / "model.keras")
         _save(model, out / "checkpoint.keras")
         line = Epoch(epoch=epoch, loss=loss, validation_auc=auc)
-        run = msgspec.structs.replace(
-            run, history=(*run.history, line), best_epoch=epoch if best else run.best_epoch
-        )
+        run = msgspec.structs.replace(run, history=(*run.history, line), best_epoch=epoch if best else run.best_epoch)
         files.write_atomic(out / "run.json", schema.encode_json(run))
     return run
 
 
-def train_epoch(
-    model: keras.Model, recipe: Recipe, split: TrainingData, *, epoch: int, progress: Progress
-) -> float:
+def train_epoch(model: keras.Model, recipe: Recipe, split: TrainingData, *, epoch: int, progress: Progress) -> float:
     """Train a compiled model for one epoch over the train split and return its mean loss."""
     batches = Batches(
         split.train.planes,
@@ -362,5 +357,7 @@ def _continued(begun: Run, now: Run, out: Path) -> Run:
         if getattr(begun, name) != getattr(now, name):
             raise ConfigError(f"{out}: the {name} differs from the run to resume; start a new run in another --out")
     if begun.history and not (out / "checkpoint.keras").is_file() and len(begun.history) < begun.recipe.fit.epochs:
-        raise ConfigError(f"{out}: checkpoint.keras is missing, the run cannot be resumed; start again in another --out")
+        raise ConfigError(
+            f"{out}: checkpoint.keras is missing, the run cannot be resumed; start again in another --out"
+        )
     return begun

@@ -34,7 +34,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     pass
 
 
-class Data(_Part):
+class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the images are, how they are divided, and under which terms they may be used.
 
     Attributes:
@@ -50,7 +50,7 @@ class Data(_Part):
     limits: Text
 
 
-class Model(_Part):
+class Model(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A network of the zoo.
 
     Attributes:
@@ -67,7 +67,7 @@ class Model(_Part):
     pretrained_sha256: str | None
 
 
-class Fit(_Part):
+class Fit(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Float training: AdamW, linear warm-up, then a cosine to zero."""
 
     seed: Annotated[int, Meta(ge=0, lt=1 << 31)]
@@ -79,7 +79,7 @@ class Fit(_Part):
     label_smoothing: Annotated[float, Meta(ge=0.0, lt=0.5)]
 
 
-class Quantization(_Part):
+class Quantization(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Quantization-aware training after it; ``calibration`` train images set the first ranges."""
 
     epochs: Count
@@ -87,14 +87,14 @@ class Quantization(_Part):
     calibration: Count
 
 
-class Criterion(_Part):
+class Criterion(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The operating point: the largest threshold whose sensitivity on validation is at least this."""
 
     name: Name
     sensitivity: Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
-class Recipe(_Part):
+class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One training recipe."""
 
     schema: Literal[1]

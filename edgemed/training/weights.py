@@ -1,6 +1,6 @@
 """Where pretrained weights are, and that they are the ones a recipe was written for.
 
-    path = weights.locate(recipe.model, data_folder)
+path = weights.locate(recipe.model, data_folder)
 """
 
 from __future__ import annotations

@@ -62,7 +62,13 @@ def test_folded_twin_without_rounding_equals_the_float_model(model: keras.Model,
 
 def test_quantizer_stands_on_every_stored_tensor(twin: keras.Model) -> None:
     ranged = {layer.name for layer in twin.layers if isinstance(layer, qat.ActivationQuantizer)}
-    for name in ("plane_range", "expanded_conv_project_BN_range", "block_2_add_range", "logit_range", "embedding_range"):
+    for name in (
+        "plane_range",
+        "expanded_conv_project_BN_range",
+        "block_2_add_range",
+        "logit_range",
+        "embedding_range",
+    ):
         assert name in ranged
 
 

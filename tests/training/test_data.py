@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 
 from edgemed.errors import ConfigError, ImageError
+from edgemed.imaging.frame import Frame
 from edgemed.training import data
 from edgemed.training import recipe as recipes
 from edgemed.training.data import ClassFolders, Dataset, ManifestCsv, MedMnist, Splits
-from edgemed.imaging.frame import Frame
 from edgemed.training.recipe import Recipe
 
 MANIFEST = ManifestCsv(
-    abnormal=("1",), file="manifest.csv", images="images.zip", path="path", label="label", split="split", group="patient"
+    abnormal=("1",),
+    file="manifest.csv",
+    images="images.zip",
+    path="path",
+    label="label",
+    split="split",
+    group="patient",
 )
 
 
@@ -39,7 +45,9 @@ def manifest_folder(tmp_path: Path) -> Path:
 
 def _synthetic(groups: list[str], labels: list[int], splits: list[str]) -> Dataset:
     def read(index: int) -> Frame:
-        return Frame(pixels=np.random.default_rng(index).integers(0, 256, (32, 32)).astype(np.uint8), source="synthetic")
+        return Frame(
+            pixels=np.random.default_rng(index).integers(0, 256, (32, 32)).astype(np.uint8), source="synthetic"
+        )
 
     names = tuple(str(index) for index in range(len(groups)))
     return Dataset(names=names, labels=np.array(labels), groups=tuple(groups), splits=tuple(splits), read=read)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from converters import parity
+from edgemed import statistics
+from edgemed.errors import GateError
+
+NAMES = tuple(f"{index}.png" for index in range(400))
+
+
+def _scores(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.repeat([0, 1], 200)
+    return labels, 1 / (1 + np.exp(-(2.5 * labels - 1.2 + rng.normal(size=400))))
+
+
+def test_equal_scores_pass_with_no_flip(rng: np.random.Generator) -> None:
+    labels, scores = _scores(rng)
+    found = parity.compare(labels, scores, scores, NAMES, threshold=0.5, margin=0.01)
+    parity.require(found)
+    assert (found.difference.value, found.difference.ci95, found.flipped) == (0.0, (0.0, 0.0), ())
+    assert found.auc_int8.value == statistics.auc(labels, scores)
+
+
+def test_flipped_decisions_are_named(rng: np.random.Generator) -> None:
+    labels, scores = _scores(rng)
+    moved = scores.copy()
+    moved[7] = 1.0 - scores[7]
+    found = parity.compare(labels, scores, moved, NAMES, threshold=0.5, margin=0.01)
+    assert found.flipped == ("7.png",)
+
+
+def test_lost_performance_ends_at_the_gate_with_the_figures(rng: np.random.Generator) -> None:
+    labels, scores = _scores(rng)
+    worse = np.clip(scores + rng.normal(scale=0.4, size=400), 0, 1)
+    found = parity.compare(labels, scores, worse, NAMES, threshold=0.5, margin=0.01)
+    low, high = found.difference.ci95
+    with pytest.raises(GateError) as caught:
+        parity.require(found)
+    assert str(caught.value) == (
+        f"parity: AUC int8 - float is {found.difference.value:+.4f} [{low:+.4f}, {high:+.4f}] on 400 validation images, "
+        "expected a lower end above -0.01; train the quantized model longer, or validate on more images"
+    )
+
+
+def test_small_loss_with_a_wide_interval_is_not_called_parity(rng: np.random.Generator) -> None:
+    """Non-inferiority must be shown: too few images are no excuse."""
+    labels = np.repeat([0, 1], 8)
+    scores = np.linspace(0.1, 0.9, 16)
+    noisy = np.clip(scores + rng.normal(scale=0.2, size=16), 0, 1)
+    found = parity.compare(labels, scores, noisy, NAMES[:16], threshold=0.5, margin=0.01)
+    assert not found.passed
