@@ -1,8 +1,8 @@
 """Time ``edgemed screen one.png`` and ``edgemed --help`` as whole processes against a bare script.
 
-The bare script imports numpy, OpenCV and LiteRT, loads the same model and invokes it once: what no program that screens
-can do without. Runs alternate, so that a drift of the machine falls on both; wall time is the median, memory the largest
-resident set of one run.
+The bare script imports numpy, OpenCV and LiteRT, loads the same model and invokes it once: what no program that
+screens can do without. Runs alternate, so that a drift of the machine falls on both; wall time is the median, memory
+the largest resident set of one run.
 
     python benchmarks/screen_process.py [--runs 21] [--bundle chest-xray] [--image scan.png] [--trust KEY] [--json]
 
@@ -146,9 +146,8 @@ def report(runs: dict[str, list[Run]], found: dict[str, float], *, as_json: bool
             f"{name:13} {statistics.median(walls):7.1f} ms (min {walls[0]:.1f}, max {walls[-1]:.1f}), {memory:6.1f} MiB"
         )
     for name, limit in LIMITS.items():
-        print(
-            f"{name:18} {found[name]:.3f} of the bare script, limit {limit}: {'met' if found[name] <= limit else 'MISSED'}"
-        )
+        verdict = "met" if found[name] <= limit else "MISSED"
+        print(f"{name:18} {found[name]:.3f} of the bare script, limit {limit}: {verdict}")
 
 
 if __name__ == "__main__":

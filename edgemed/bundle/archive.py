@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from edgemed import files, schema
-from edgemed.bundle import signing, stored_zip
+from edgemed.bundle import card, signing, stored_zip
 from edgemed.bundle.keys import PrivateKey, PublicKey
 from edgemed.bundle.manifest import MINIMUM_RUNTIME, MODEL, REQUIRED_MEMBERS, Artifact, Manifest, Member, parse_artifact
 from edgemed.bundle.stored_zip import ARCHIVE_LIMIT_BYTES
@@ -130,7 +130,7 @@ def build_from_folder(
         version: as in `build`.
         release: as in `build`.
         private_keys: as in `build`.
-        evidence: JSON files that enter as ``evidence/NAME``.
+        evidence: JSON files that enter as ``evidence/NAME``; the figures of evaluations enter the model card too.
 
     Raises:
         ConfigError: as `build`; or the folder holds something no bundle does, or a file is missing or unreadable.
@@ -144,6 +144,9 @@ def build_from_folder(
         if name in members:
             raise ConfigError(f"{path}: the bundle has {name} already; rename one of the two")
         members[name] = _evidence(path)
+    if "card.md" in members:
+        documents = {name: raw for name, raw in members.items() if name.startswith("evidence/")}
+        members["card.md"] = card.with_evaluations(members["card.md"], documents)
     return build(artifact, members, version=version, release=release, private_keys=private_keys)
 
 

@@ -38,13 +38,15 @@ def demo(
 ) -> None:
     """Screen the sample images inside the package with both shipped bundles, and draw the evidence."""
     from edgemed import shipped
-    from edgemed.cli import output, screenings
+    from edgemed.cli import native, output, screenings
     from edgemed.runtime.screener import Screener
 
+    samples = shipped.samples()
+    with native.without_greetings():
+        screeners = {name: Screener.open(name) for name in shipped.names()}
     folder = _new_folder() if out is None else out
     screenings.require_folder(folder, option="--out")
-    screeners = {name: Screener.open(name) for name in shipped.names()}
-    results = list(_results(screeners, shipped.samples(), folder))
+    results = list(_results(screeners, samples, folder))
     if json:
         judged = [screenings.about(screener) for screener in screeners.values()]
         output.print_json(

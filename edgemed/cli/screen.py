@@ -55,6 +55,7 @@ def screen(
 
 def _opened(bundle: str | None, trusted: list[Path], backend: str | None, threads: int) -> Screener:
     """Return a screener for the bundle named on the command line."""
+    from edgemed.cli import native
     from edgemed.runtime.screener import Screener
 
     if bundle is None:
@@ -69,7 +70,8 @@ def _opened(bundle: str | None, trusted: list[Path], backend: str | None, thread
         from edgemed.bundle.keys import read_public
 
         keys = tuple(map(read_public, trusted))
-    return Screener.open(bundle, keys=keys, backend=backend, threads=threads)
+    with native.without_greetings():
+        return Screener.open(bundle, keys=keys, backend=backend, threads=threads)
 
 
 def _shown(paths: list[Path]) -> Iterator[Path]:
@@ -96,6 +98,9 @@ def _render(screener: Screener, results: Iterable[dict[str, Any]], *, json: bool
         output.print_json(screenings.document(screener, listed))
         return
     manifest = screener.bundle.manifest
-    output.table(screenings.COLUMNS, map(screenings.row, listed), title=f"{manifest.name} {manifest.version}")
+    if len(listed) == 1:
+        output.fields([("bundle", f"{manifest.name} {manifest.version}"), *screenings.lines(listed[0])])
+    else:
+        output.table(screenings.COLUMNS, map(screenings.row, listed), title=f"{manifest.name} {manifest.version}")
     counts = ", ".join(f"{count} {name}" for name, count in screenings.summary(listed).items() if count)
     output.note(f"{counts}. Research use only, not a diagnosis.")

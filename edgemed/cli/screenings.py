@@ -24,6 +24,7 @@ __all__ = [
     "document",
     "exit_code",
     "latency_cells",
+    "lines",
     "require_folder",
     "result",
     "row",
@@ -104,6 +105,19 @@ def row(entry: dict[str, Any]) -> tuple[str, ...]:
         entry["heatmap"] or "-",
         "; ".join(entry["reasons"]),
     )
+
+
+def lines(entry: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return one entry as names and values: what a single frame needs no table for."""
+    shown = [
+        ("input", f"{entry['input']}, frame {entry['frame']}"),
+        ("decision", entry["decision"]),
+        ("score", f"{_cell(entry['score'], 3)} ({entry['operating_point']}, threshold {_cell(entry['threshold'], 3)})"),
+        ("distance", _cell(entry["ood_distance"], 2)),
+        ("time", f"{_cell(entry['latency_ms']['total'], 2)} ms"),
+        ("heatmap", entry["heatmap"] or "-"),
+    ]
+    return [*shown, *(("reason", reason) for reason in entry["reasons"])]
 
 
 def latency_cells(entry: dict[str, Any]) -> tuple[str, ...]:
