@@ -50,13 +50,13 @@ def render(description: Artifact, facts: Facts, rule: DecisionRule, parity: Pari
         "",
         f"{description.intended_use}",
         "",
-        f"- Task: {description.task}, {' / '.join(description.labels)}; modalities {', '.join(description.modalities)}; "
-        f"body part {description.body_part}",
+        f"- Task: {description.task}, {' / '.join(description.labels)}",
+        f"- Modalities: {', '.join(description.modalities)}; body part: {description.body_part}",
         f"- Outputs: {', '.join(description.outputs)}",
         "",
         "## Data",
         "",
-        f"{facts.citation} Licence: {facts.licence}.",
+        f"{facts.citation}. Licence: {facts.licence}.",
         "",
         f"Trained on {facts.train_images} images, validated on {facts.validation_images} that share no patient (or "
         "near-duplicate, where patients are unknown) with them. Test images took no part.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -15,10 +16,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed import tflite
+from edgemed import native_output, tflite
 from edgemed.errors import ConversionError
 
 __all__ = ["int8_tflite"]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def int8_tflite(twin: keras.Model, planes: NDArray[np.uint8]) -> bytes:
@@ -63,8 +66,9 @@ def _converted(single: keras.Model, planes: NDArray[np.uint8]) -> bytes:
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
-    # The export prints to stdout, which belongs to the caller; the warning says that the ranges came from training.
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    # The export prints to stdout and stderr, which belong to the caller; the warning says that the ranges came from
+    # training.
+    with contextlib.redirect_stdout(io.StringIO()), native_output.to_log(_LOGGER), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         return bytes(_run(converter, single.name))

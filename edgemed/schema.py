@@ -161,7 +161,7 @@ def _strict_loader() -> Any:
 
     class StrictLoader(yaml.SafeLoader):
         def compose_node(self, parent: Any, index: Any) -> Any:
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # untyped in types-PyYAML
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise yaml.composer.ComposerError(None, None, "anchors and aliases are not allowed", event.start_mark)
             return super().compose_node(parent, index)

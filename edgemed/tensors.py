@@ -61,7 +61,8 @@ def quantize(values: NDArray[np.floating], q: Quantization) -> NDArray[np.int8]:
         raise ValueError("values: expected finite numbers, got NaN or infinity")
     scaled = real / q.scale
     rounded = np.copysign(np.floor(np.abs(scaled) + 0.5), scaled)
-    return np.clip(rounded + q.zero_point, -128, 127).astype(np.int8)
+    integers: NDArray[np.int8] = np.clip(rounded + q.zero_point, -128, 127).astype(np.int8)
+    return integers
 
 
 def dequantize(values: NDArray[np.int8], q: Quantization) -> NDArray[np.float64]:

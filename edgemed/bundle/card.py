@@ -1,5 +1,7 @@
 """The model card of a bundle: what the converter wrote, and the test figures that evidence brings.
 
+A card without evaluations stays as it is, byte for byte.
+
     card = card.with_evaluations(raw, {"evidence/test.json": evidence})
 """
 
@@ -49,14 +51,16 @@ def with_evaluations(card: bytes, evidence: Mapping[str, bytes]) -> bytes:
         card: markdown, as the converter wrote it.
         evidence: JSON documents by member name; those that are no evaluation are left aside.
     """
-    sections = [card.decode("utf-8").rstrip("\n")]
+    sections = []
     for name, raw in sorted(evidence.items()):
         try:
             found = msgspec.json.decode(raw, type=_Evaluation)
-        except msgspec.ValidationError:
+        except msgspec.DecodeError:
             continue  # parity, training and benchmark documents have sections or files of their own
         sections.append(_section(name, found))
-    return ("\n\n".join(sections) + "\n").encode("utf-8")
+    if not sections:
+        return card
+    return ("\n\n".join([card.decode("utf-8").rstrip("\n"), *sections]) + "\n").encode("utf-8")
 
 
 def _section(name: str, found: _Evaluation) -> str:

@@ -38,12 +38,11 @@ def demo(
 ) -> None:
     """Screen the sample images inside the package with both shipped bundles, and draw the evidence."""
     from edgemed import shipped
-    from edgemed.cli import native, output, screenings
+    from edgemed.cli import output, screenings
     from edgemed.runtime.screener import Screener
 
     samples = shipped.samples()
-    with native.without_greetings():
-        screeners = {name: Screener.open(name) for name in shipped.names()}
+    screeners = {name: Screener.open(name) for name in sorted({sample.bundle for sample in samples})}
     folder = _new_folder() if out is None else out
     screenings.require_folder(folder, option="--out")
     results = list(_results(screeners, samples, folder))

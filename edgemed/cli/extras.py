@@ -5,18 +5,21 @@ extras.require("train")
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import logging
 import os
 
 from edgemed.errors import MissingDependencyError
 
 __all__ = ["require"]
 
+_LOGGER = logging.getLogger(__name__)
 _MODULES = {"train": ("keras", "tensorflow", "sklearn")}
 
 
 def require(extra: str) -> None:
-    """Return when the libraries of an extra are installed.
+    """Return when the libraries of an extra are imported, with TensorFlow's start-up notices moved to the log.
 
     Raises:
         MissingDependencyError: one is absent; the message says what to install.
@@ -27,6 +30,9 @@ def require(extra: str) -> None:
             f"{', '.join(missing)}: not installed; this command needs the extra {extra!r} (Python 3.11 or newer): "
             f"pip install 'edgemed[{extra}]'"
         )
-    # TensorFlow's C++ side writes start-up notices to stderr; they say nothing about the user's work.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the default; unsaid, TensorFlow prints a line about it
+    from edgemed import native_output
+
+    with native_output.to_log(_LOGGER):
+        for name in _MODULES[extra]:
+            importlib.import_module(name)

@@ -55,7 +55,6 @@ def screen(
 
 def _opened(bundle: str | None, trusted: list[Path], backend: str | None, threads: int) -> Screener:
     """Return a screener for the bundle named on the command line."""
-    from edgemed.cli import native
     from edgemed.runtime.screener import Screener
 
     if bundle is None:
@@ -70,8 +69,7 @@ def _opened(bundle: str | None, trusted: list[Path], backend: str | None, thread
         from edgemed.bundle.keys import read_public
 
         keys = tuple(map(read_public, trusted))
-    with native.without_greetings():
-        return Screener.open(bundle, keys=keys, backend=backend, threads=threads)
+    return Screener.open(bundle, keys=keys, backend=backend, threads=threads)
 
 
 def _shown(paths: list[Path]) -> Iterator[Path]:

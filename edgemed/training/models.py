@@ -137,7 +137,7 @@ def _load_pretrained(model: keras.Model, path: Path, *, alpha: float) -> None:
         original.load_weights(path)
     except (OSError, ValueError) as err:
         raise ConfigError(
-            f"{path.name}: expected Keras weights of MobileNetV2 with alpha {alpha} and no top, got a file that is not; "
+            f"{path.name}: expected Keras weights of MobileNetV2 with alpha {alpha} and no top, got another file; "
             "give the file with --pretrained, or train from random weights with --from-scratch"
         ) from err
     names = {layer.name for layer in original.layers}

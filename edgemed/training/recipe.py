@@ -132,9 +132,8 @@ def load(name: str) -> Recipe:
     path = Path(name)
     if not path.is_file():
         known = list(available())
-        raise ConfigError(
-            f"{name}: expected a recipe file or one of {', '.join(known)}, found neither{schema.near_match(name, known)}"
-        )
+        hint = schema.near_match(name, known)
+        raise ConfigError(f"{name}: expected a recipe file or one of {', '.join(known)}, found neither{hint}")
     return parse(files.read_bounded(path, limit_bytes=_LIMIT_BYTES, error=ConfigError), source=path.name)
 
 

@@ -39,8 +39,8 @@ def test_lost_performance_ends_at_the_gate_with_the_figures(rng: np.random.Gener
     with pytest.raises(GateError) as caught:
         parity.require(found)
     assert str(caught.value) == (
-        f"parity: AUC int8 - float is {found.difference.value:+.4f} [{low:+.4f}, {high:+.4f}] on 400 validation images, "
-        "expected a lower end above -0.01; train the quantized model longer, or validate on more images"
+        f"parity: AUC int8 - float is {found.difference.value:+.4f} [{low:+.4f}, {high:+.4f}] on 400 validation "
+        "images, expected a lower end above -0.01; train the quantized model longer, or validate on more images"
     )
 
 

@@ -7,6 +7,7 @@ Tensor indices are looked up once: the libraries' own signature runner resizes a
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -15,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed import native_output
 from edgemed.errors import InferenceError
 from edgemed.runtime.interpreter import Kernels
 from edgemed.tensors import Quantization, TensorSpec
 
 __all__ = ["SignatureInterpreter", "open_model"]
 
+_LOGGER = logging.getLogger(__name__)
 _DEFAULT_SIGNATURE = "serving_default"
 _EXPORT_DECORATION = re.compile(r"^(?:serving_default_)?(.*?)(?::\d+)?\Z")
 
@@ -74,8 +77,9 @@ def open_model(library: Any, model: bytes, *, backend: str, threads: int, kernel
     resolver = library.OpResolverType
     wanted = resolver.AUTO if kernels is Kernels.XNNPACK else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
-        native = library.Interpreter(model_content=model, num_threads=threads, experimental_op_resolver_type=wanted)
-        native.allocate_tensors()
+        with native_output.to_log(_LOGGER):  # "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
+            native = library.Interpreter(model_content=model, num_threads=threads, experimental_op_resolver_type=wanted)
+            native.allocate_tensors()
         return SignatureInterpreter(native, backend=backend, threads=threads, kernels=kernels)
     except (RuntimeError, ValueError) as err:
         raise InferenceError(f"{backend}: expected a TFLite model it can run: {err}") from err

@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from pydicom import dcmwrite
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from edgemed import targets
+from edgemed.bundle import keys, trust
+from edgemed.cli import main
+from edgemed.runtime import backends
+from tests.bundle.tiny import KEY, OTHER
+from tests.runtime import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+# The tiny model's scores lie around 0.5: these two thresholds make every readable frame an alert, or clear.
+ALERT, CLEAR = 0.01, 0.99
+Ran = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a working folder with the keys' public halves, two bundles, and a user who trusts nobody."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.chdir(tmp_path)
+    for name, key in (("my", KEY), ("other", OTHER)):
+        (tmp_path / f"{name}.pub").write_bytes(keys.encode_public(key.public))
+    for name, threshold in (("alert", ALERT), ("clear", CLEAR)):
+        document = tiny.rule(tiny.model(), threshold=threshold, out_of_distribution=tiny.limits(limit=1e6))
+        (tmp_path / f"{name}.edgemed").write_bytes(tiny.raw_bundle(tiny.model(), document))
+    (tmp_path / "scan.png").write_bytes(tiny.png(tiny.picture()))
+    return tmp_path
+
+
+@pytest.fixture
+def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Ran:
+    """Return a function that runs ``edgemed screen`` with the alert bundle and gives exit code, stdout, stderr."""
+
+    def ran(*words: str, bundle: str = "alert.edgemed") -> tuple[int, str, str]:
+        code = main(["screen", *words, "--bundle", bundle, "--trust", "my.pub"])
+        shown = capsys.readouterr()
+        return code, shown.out, shown.err
+
+    return ran
+
+
+def test_json_is_the_documents_of_the_contract(run: Ran, home: Path) -> None:
+    code, out, err = run("scan.png", "--json", "--threads", "2", "--heatmaps", "out")
+
+    document = json.loads(out)
+    verified = trust.open_bundle(home / "alert.edgemed", keys=[KEY.public])
+    assert (code, err) == (0, "")
+    assert list(document) == ["schema_version", "bundle", "runtime", "results", "summary"]
+    assert document["schema_version"] == 1
+    assert list(document["bundle"].items()) == [
+        ("name", "tiny"),
+        ("version", "1.2.3"),
+        ("digest", verified.digest),
+        ("decision_version", 3),
+    ]
+    assert list(document["runtime"].items()) == [
+        ("backend", backends.available()[0]),
+        ("target", targets.generic_id()),
+        ("threads", 2),
+        ("fallback", False),
+    ]
+    assert list(document["summary"].items()) == [("alert", 1), ("clear", 0), ("indeterminate", 0), ("refused", 0)]
+    assert len(document["results"]) == 1
+
+
+def test_json_of_a_screened_frame_has_every_value(run: Ran) -> None:
+    _, out, _ = run("scan.png", "--json", "--heatmaps", "out")
+
+    result = json.loads(out)["results"][0]
+    assert list(result) == [
+        "input",
+        "frame",
+        "decision",
+        "score",
+        "logit",
+        "operating_point",
+        "threshold",
+        "reasons",
+        "ood_distance",
+        "latency_ms",
+        "heatmap",
+    ]
+    assert (result["input"], result["frame"], result["decision"]) == ("scan.png", 0, "alert")
+    assert (result["operating_point"], result["threshold"], result["reasons"]) == ("rule-out", ALERT, [])
+    assert 0.0 < result["score"] < 1.0
+    assert result["score"] == pytest.approx(1 / (1 + np.exp(-result["logit"][0])))
+    assert 0.0 <= result["ood_distance"] < 1.0
+    assert result["heatmap"] == "0001-scan.0.png"
+    latency = result["latency_ms"]
+    assert list(latency) == ["decode", "preprocess", "infer", "decide", "record", "total"]
+    assert latency["record"] == 0.0
+    assert latency["total"] == pytest.approx(sum(value for name, value in latency.items() if name != "total"), abs=1e-3)
+
+
+def test_json_of_an_unreadable_input_leaves_out_what_never_was(run: Ran) -> None:
+    code, out, _ = run("missing.png", "--json", "--heatmaps", "out")
+
+    result = json.loads(out)["results"][0]
+    latency = result.pop("latency_ms")
+    assert code == 8
+    assert result == {
+        "input": "missing.png",
+        "frame": 0,
+        "decision": "refused",
+        "score": None,
+        "logit": None,
+        "operating_point": "rule-out",
+        "threshold": None,
+        "reasons": ["missing.png: cannot be read: No such file or directory; check the path and its permissions"],
+        "ood_distance": None,
+        "heatmap": None,
+    }
+    assert latency["decode"] == latency["total"]
+    assert [latency[name] for name in ("preprocess", "infer", "decide", "record")] == [None] * 4
+
+
+def test_out_of_distribution_keeps_logit_and_distance(run: Ran, home: Path) -> None:
+    document = tiny.rule(tiny.model(), out_of_distribution=tiny.limits(limit=1e-6))
+    (home / "strict.edgemed").write_bytes(tiny.raw_bundle(tiny.model(), document))
+
+    code, out, _ = run("scan.png", "--json", "--heatmaps", "out", bundle="strict.edgemed")
+
+    result = json.loads(out)["results"][0]
+    assert (code, result["decision"], result["score"], result["heatmap"]) == (8, "refused", None, None)
+    assert result["ood_distance"] > 1.0
+    assert len(result["logit"]) == 1
+    assert result["reasons"][0].startswith("out of distribution: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "bundle", "code"),
+    [
+        pytest.param(["scan.png"], "alert.edgemed", 0, id="an alert alone"),
+        pytest.param(["scan.png", "--fail-on-alert"], "alert.edgemed", 10, id="an alert that is asked for"),
+        pytest.param(["scan.png", "--fail-on-alert"], "clear.edgemed", 0, id="no alert"),
+        pytest.param(["scan.png", "missing.png"], "alert.edgemed", 8, id="a refusal"),
+        pytest.param(["scan.png", "missing.png", "--fail-on-alert"], "alert.edgemed", 10, id="10 beats 8"),
+        pytest.param(["scan.png", "missing.png", "--fail-on-alert"], "clear.edgemed", 8, id="8 without an alert"),
+    ],
+)
+def test_exit_code_says_what_was_found(run: Ran, words: list[str], bundle: str, code: int) -> None:
+    assert run(*words, bundle=bundle)[0] == code
+
+
+def png_of(width: int, height: int) -> bytes:
+    """Return a PNG that declares a size and holds one row of it."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(width + 1))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def npy_of(pixels: np.ndarray, path: Path) -> bytes:
+    np.save(path, pixels)
+    return path.read_bytes()
+
+
+def dicom(path: Path, *, modality: str | None = "DX", pixels: bool = True) -> bytes:
+    """Return a small DICOM file, with or without its Modality and its pixel data."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = SecondaryCaptureImageStorage, "1.2.3"
+    dataset.PatientName = "Doe^Jane"
+    if modality:
+        dataset.Modality = modality
+    dataset.Rows = dataset.Columns = 48
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    if pixels:
+        dataset.PixelData = tiny.picture(48).tobytes()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dcmwrite(path, dataset, enforce_file_format=True)
+    return path.read_bytes()
+
+
+def clip(path: Path, frames: int = 6) -> bytes:
+    """Return an AVI clip of as many frames."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 64), True)
+    for seed in range(frames):
+        writer.write(cv2.cvtColor(tiny.picture(64, seed=seed), cv2.COLOR_GRAY2BGR))
+    writer.release()
+    return path.read_bytes()
+
+
+def photo() -> np.ndarray:
+    return np.dstack([tiny.picture(48, seed=seed) for seed in (1, 2, 3)])
+
+
+BAD = {
+    "empty.png": (lambda scratch: b"", "got an empty file"),
+    "text.png": (lambda scratch: b"hello world, this is text", "got a file that starts like none of them"),
+    "cut.png": (lambda scratch: tiny.png(tiny.picture(200))[:2000], "cut short"),
+    "one.png": (lambda scratch: tiny.png(np.full((1, 1), 9, np.uint8)), "too small"),
+    "huge.png": (lambda scratch: png_of(20_000, 20_000), "20000"),
+    "black.png": (lambda scratch: tiny.png(np.zeros((64, 64), np.uint8)), "almost no contrast"),
+    "photo.png": (lambda scratch: tiny.png(photo()), "coloured"),
+    "nan.npy": (lambda scratch: npy_of(np.full((64, 64), np.nan), scratch / "x.npy"), "expected"),
+    "cut.dcm": (lambda scratch: dicom(scratch / "x.dcm")[:-1000], "cut.dcm"),
+    "empty.dcm": (lambda scratch: dicom(scratch / "x.dcm", pixels=False), "PixelData"),
+    "mr.dcm": (lambda scratch: dicom(scratch / "x.dcm", modality="MR"), "Modality: got 'MR'"),
+    "nobody.dcm": (lambda scratch: dicom(scratch / "x.dcm", modality=None), "Modality: absent"),
+    "cut.avi": (lambda scratch: clip(scratch / "x.avi")[:3000], "cut.avi"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_and_the_rest_of_its_folder_screened(run: Ran, home: Path, name: str) -> None:
+    make, reason = BAD[name]
+    (home / "folder").mkdir()
+    (home / "folder" / name).write_bytes(make(home))
+    (home / "folder" / "zz-good.png").write_bytes(tiny.png(tiny.picture()))
+
+    code, out, err = run("folder", "--json")
+
+    results = json.loads(out)["results"]
+    bad = [result for result in results if result["input"] == f"folder/{name}" and result["decision"] == "refused"]
+    assert (code, err) == (8, "")
+    assert len(bad) == 1
+    assert any(reason in said for said in bad[0]["reasons"]), bad[0]["reasons"]
+    assert bad[0]["score"] is None
+    assert (results[-1]["input"], results[-1]["decision"]) == ("folder/zz-good.png", "alert")
+    assert "Doe" not in out
+
+
+def test_dicom_of_a_listed_modality_is_screened(run: Ran, home: Path) -> None:
+    (home / "scan.dcm").write_bytes(dicom(home / "x.dcm", modality="CR"))
+
+    code, out, _ = run("scan.dcm", "--json")
+
+    assert code == 0
+    assert json.loads(out)["results"][0]["decision"] == "alert"
+
+
+def test_clip_gives_one_result_per_frame(run: Ran, home: Path) -> None:
+    clip(home / "clip.avi", frames=4)
+
+    code, out, _ = run("scan.png", "clip.avi", "--json", "--heatmaps", "out")
+
+    results = json.loads(out)["results"]
+    assert code == 0
+    assert [(result["input"], result["frame"]) for result in results[1:]] == [("clip.avi", i) for i in range(4)]
+    assert [result["heatmap"] for result in results[1:]] == [f"0002-scan.{i}.png" for i in range(4)]
+
+
+def test_heatmaps_are_pictures_with_numbers_for_names(run: Ran, home: Path) -> None:
+    (home / "Doe Jane.png").write_bytes(tiny.png(tiny.picture(seed=2)))
+
+    run("scan.png", "Doe Jane.png", "--heatmaps", "new/out")
+
+    written = sorted((home / "new" / "out").iterdir())
+    assert [path.name for path in written] == ["0001-scan.0.png", "0002-scan.0.png"]
+    assert all(cv2.imread(str(path)).shape[1] == 512 for path in written)
+
+
+def test_folder_that_cannot_be_written_stops_before_screening(run: Ran, home: Path) -> None:
+    (home / "file").write_bytes(b"")
+
+    code, out, err = run("scan.png", "--heatmaps", "file/out")
+
+    assert (code, out) == (2, "")
+    assert err == "edgemed: --heatmaps: file/out: cannot be written: Not a directory; choose another folder\n"
+
+
+def test_single_frame_is_shown_as_names_and_values(run: Ran) -> None:
+    code, out, err = run("scan.png", "--heatmaps", "out")
+
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert code == 0
+    assert lines["bundle"] == "tiny 1.2.3"
+    assert lines["input"] == "scan.png, frame 0"
+    assert lines["decision"] == "alert"
+    assert lines["score"].endswith("(rule-out, threshold 0.010)")
+    assert lines["heatmap"] == "0001-scan.0.png"
+    assert err == "1 alert. Research use only, not a diagnosis.\n"
+
+
+def test_several_frames_are_shown_as_a_table(run: Ran) -> None:
+    code, out, err = run("scan.png", "missing.png")
+
+    assert code == 8
+    assert out.startswith("tiny 1.2.3")
+    assert [word in out for word in ("input", "decision", "scan.png", "alert", "refused", "cannot be read")] == [
+        True
+    ] * 6
+    assert err == "1 alert, 1 refused. Research use only, not a diagnosis.\n"
+
+
+def test_same_inputs_give_the_same_results(run: Ran) -> None:
+    def judged() -> list[dict[str, Any]]:
+        results = json.loads(run("scan.png", "missing.png", "--json")[1])["results"]
+        return [{key: value for key, value in result.items() if key != "latency_ms"} for result in results]
+
+    assert judged() == judged()
+
+
+def test_what_a_bundle_lacks_is_said_on_stderr(run: Ran, home: Path) -> None:
+    (home / "plain.edgemed").write_bytes(tiny.raw_bundle(tiny.model()))
+
+    _, out, err = run("scan.png", "--json", bundle="plain.edgemed")
+
+    assert json.loads(out)["results"][0]["ood_distance"] is None
+    assert err == "tiny: the bundle has no out-of-distribution limit: unlike images are not refused\n"
+
+
+def test_without_a_bundle_the_error_says_what_to_give(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["screen", "scan.png"]) == 2
+
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith(
+        "edgemed: --bundle: expected a bundle, got none, and this release has no device store with an active one; "
+        "give a bundle file, or the name of one that ships with edgemed: "
+    )
+
+
+def test_bundle_of_an_unknown_maker_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["screen", "scan.png", "--bundle", "alert.edgemed", "--trust", "other.pub"]) == 5
+    assert main(["screen", "scan.png", "--bundle", "alert.edgemed"]) == 5
+    assert capsys.readouterr().out == ""
+
+
+def test_user_who_trusts_the_maker_needs_no_key(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["keys", "trust", "my.pub"]) == 0
+    assert main(["screen", "scan.png", "--bundle", "alert.edgemed"]) == 0
+
+
+def test_altered_bundle_is_refused(run: Ran, home: Path) -> None:
+    raw = bytearray((home / "alert.edgemed").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (home / "altered.edgemed").write_bytes(raw)
+
+    code, out, _ = run("scan.png", bundle="altered.edgemed")
+
+    assert (code, out) == (5, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        pytest.param(["--backend", "onnx"], 2, id="unknown back end"),
+        pytest.param(["--threads", "0"], 2, id="no threads"),
+    ],
+)
+def test_wrong_options_are_usage_errors(run: Ran, words: list[str], code: int) -> None:
+    assert run("scan.png", *words)[:2] == (code, "")
+
+
+def test_process_writes_one_document_and_no_greeting(home: Path) -> None:
+    program = "import sys; from edgemed.cli import main; sys.exit(main())"
+    words = ["screen", str(home / "scan.png"), "--bundle", str(home / "alert.edgemed"), "--trust", str(home / "my.pub")]
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words, "--json"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert json.loads(done.stdout)["summary"]["alert"] == 1
+    assert done.stderr == ""
+
+
+def test_process_loads_only_what_a_still_needs(home: Path) -> None:
+    program = (
+        "import sys; from edgemed.cli import main; code = main(sys.argv[1:])\n"
+        "heavy = ('rich', 'yaml', 'pydicom', 'psutil', 'tensorflow', 'keras', 'importlib.metadata')\n"
+        "sys.stderr.write(repr([name for name in heavy if name in sys.modules])); sys.exit(code)"
+    )
+    words = ["screen", str(home / "scan.png"), "--bundle", str(home / "alert.edgemed"), "--trust", str(home / "my.pub")]
+
+    done = subprocess.run([sys.executable, "-c", program, *words], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stderr.endswith("diagnosis.\n[]")
