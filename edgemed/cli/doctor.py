@@ -30,6 +30,7 @@ CORE = {
     "cryptography": "cryptography.hazmat.primitives.asymmetric.ed25519",
     "pydicom": "pydicom",
     "python-gdcm": "gdcm",
+    "pylibjpeg": "pylibjpeg",
     "pylibjpeg-openjpeg": "openjpeg",
     "pyjpegls": "jpeg_ls",
     "platformdirs": "platformdirs",
