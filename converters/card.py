@@ -66,7 +66,7 @@ def render(description: Artifact, facts: Facts, rule: DecisionRule, parity: Pari
         f"- AUC float {_shown(parity.auc_float)}, int8 {_shown(parity.auc_int8)}; difference "
         f"{parity.difference.value:+.4f} [{parity.difference.ci95[0]:+.4f}, {parity.difference.ci95[1]:+.4f}], margin "
         f"{parity.margin}",
-        f"- Decisions flipped by int8 at the threshold: {len(parity.flipped)} of {parity.n}",
+        f"- Decisions that differ, float and int8 each at its own threshold: {len(parity.flipped)} of {parity.n}",
         f"- Operating point {point.name} ({point.criterion}): threshold {point.threshold:.4f}, sensitivity "
         f"{_share(point.sensitivity, point.sensitivity_ci95)} of {point.n_abnormal}, specificity "
         f"{_share(point.specificity, point.specificity_ci95)} of {point.n_normal}",

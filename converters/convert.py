@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from converters import answers, card, export, operating, parity, qat, tolerance, vectors
 from converters.answers import Answers
-from edgemed import files, schema, targets
+from edgemed import files, schema, statistics, targets
 from edgemed.bundle.manifest import Artifact, Description
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.preprocess import Preprocessing, encode
@@ -134,15 +134,16 @@ def _parity(
     model: keras.Model, reference: Answers, validation: LabelledPlanes, rule: decision.DecisionRule, options: Options
 ) -> parity.Parity:
     parts = [model.predict_on_batch(batch)["logit"] for batch in qat.batches(validation.planes, 64)]
-    float_logits = np.concatenate(parts)[:, 0].astype(np.float64)
-    return parity.compare(
-        validation.labels,
-        operating.scores(float_logits, rule.calibration),
-        operating.scores(reference.logits, rule.calibration),
-        validation.names,
-        threshold=rule.operating_point.threshold,
-        margin=options.margin,
+    logits = np.concatenate(parts)[:, 0].astype(np.float64)
+    scores = operating.scores(logits, operating.calibrated(logits, validation.labels))
+    of_float = parity.Decided(
+        scores=scores,
+        threshold=statistics.threshold_for_sensitivity(validation.labels, scores, options.sensitivity),
     )
+    of_int8 = parity.Decided(
+        scores=operating.scores(reference.logits, rule.calibration), threshold=rule.operating_point.threshold
+    )
+    return parity.compare(validation.labels, of_float, of_int8, validation.names, margin=options.margin)
 
 
 def _domain(raw: bytes, reference: Answers, train: LabelledPlanes, options: Options) -> decision.OutOfDistribution:

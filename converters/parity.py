@@ -6,6 +6,8 @@ parity.require()
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from edgemed import statistics
 from edgemed.errors import GateError
 
-__all__ = ["Area", "Parity", "compare", "require"]
+__all__ = ["Area", "Decided", "Parity", "compare", "require"]
 
 
 class Area(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +33,9 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
         auc_float, auc_int8: of the same images.
         difference: AUC int8 minus float, with its paired DeLong 95 % interval.
         margin: the largest AUC loss that is accepted; the interval's lower end must lie above -margin.
-        threshold: score at which decisions were compared.
-        flipped: names of the images whose decision differs, in order.
+        threshold_float, threshold_int8: each model's own, by the same rule on its own calibrated scores, as it would
+            have been deployed.
+        flipped: names of the images whose decision differs between the two, in order.
         passed: non-inferior at the margin.
     """
 
@@ -44,33 +47,48 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     auc_int8: Area
     difference: Area
     margin: float
-    threshold: float
+    threshold_float: float
+    threshold_int8: float
     flipped: tuple[str, ...]
     passed: bool
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Decided:
+    """Calibrated scores (n,) in [0, 1] of one model, and the threshold it would be deployed with."""
+
+    scores: NDArray[np.float64]
+    threshold: float
+
+    @property
+    def alerts(self) -> NDArray[np.bool_]:
+        """Which images are abnormal to this model, (n,)."""
+        found: NDArray[np.bool_] = self.scores >= self.threshold
+        return found
+
+
 def compare(
     labels: NDArray[np.int64],
-    float_scores: NDArray[np.float64],
-    int8_scores: NDArray[np.float64],
+    of_float: Decided,
+    of_int8: Decided,
     names: tuple[str, ...],
     *,
-    threshold: float,
     margin: float,
 ) -> Parity:
-    """Return how the int8 scores (n,) of validation images compare with the float ones."""
-    pair = statistics.paired_delong(labels, float_scores, int8_scores)
-    flipped = (float_scores >= threshold) != (int8_scores >= threshold)
+    """Return how the int8 model's answers to validation images compare with the float model's."""
+    pair = statistics.paired_delong(labels, of_float.scores, of_int8.scores)
+    flipped = of_float.alerts != of_int8.alerts
     return Parity(
         schema=1,
         split="validation",
         n=len(labels),
         n_abnormal=int(labels.sum()),
-        auc_float=_area(statistics.delong(labels, float_scores)),
-        auc_int8=_area(statistics.delong(labels, int8_scores)),
+        auc_float=_area(statistics.delong(labels, of_float.scores)),
+        auc_int8=_area(statistics.delong(labels, of_int8.scores)),
         difference=Area(value=pair.difference, ci95=pair.ci95),
         margin=margin,
-        threshold=threshold,
+        threshold_float=of_float.threshold,
+        threshold_int8=of_int8.threshold,
         flipped=tuple(names[index] for index in np.flatnonzero(flipped)),
         passed=pair.ci95[0] > -margin,
     )

@@ -8,6 +8,8 @@ the function that needs it, so that ``edgemed --help`` starts without numpy, Ope
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 import traceback
@@ -69,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         Exception: a bug; the interpreter prints its trace and exits 1.
     """
+    if arguments is None:
+        # The process ends with this command: the collections of Python's shutdown take 20 ms and free nothing.
+        atexit.register(gc.freeze)
     words = list(sys.argv[1:] if arguments is None else arguments)
     words, debug = _without_debug(words)
     try:

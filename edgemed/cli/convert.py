@@ -119,7 +119,7 @@ def _lines(result: Conversion, out: Path) -> list[tuple[str, str]]:
         ("AUC float", f"{parity.auc_float.value:.4f} [{parity.auc_float.ci95[0]:.4f}, {parity.auc_float.ci95[1]:.4f}]"),
         ("AUC int8", f"{parity.auc_int8.value:.4f} [{parity.auc_int8.ci95[0]:.4f}, {parity.auc_int8.ci95[1]:.4f}]"),
         ("difference", f"{parity.difference.value:+.4f} [{low:+.4f}, {high:+.4f}], non-inferior at {parity.margin}"),
-        ("flipped", f"{len(parity.flipped)} decisions at threshold {parity.threshold:.4f}"),
+        ("flipped", f"{len(parity.flipped)} decisions, each model at its own threshold"),
         (point.name, f"sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f} on validation"),
         *(
             (

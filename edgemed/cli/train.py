@@ -32,8 +32,12 @@ def train(
 
     chosen = recipes.load(recipe)
     start = weights.locate(chosen.model, data, given=pretrained, from_scratch=from_scratch)
-    with progress.bars() as bars:
-        run = fit.train(chosen, data, out, pretrained=start, resume=resume, progress=bars)
+    try:
+        with progress.bars() as bars:
+            run = fit.train(chosen, data, out, pretrained=start, resume=resume, progress=bars)
+    except KeyboardInterrupt:
+        output.note(f"{out}: the last whole epoch is kept; continue with the same command and --resume")
+        raise
     if json:
         output.print_json({"run": out, **fit.summary(run)})
     else:

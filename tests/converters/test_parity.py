@@ -15,9 +15,19 @@ def _scores(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return labels, 1 / (1 + np.exp(-(2.5 * labels - 1.2 + rng.normal(size=400))))
 
 
+def _decided(scores: np.ndarray, threshold: float = 0.5) -> parity.Decided:
+    return parity.Decided(scores=scores, threshold=threshold)
+
+
+def test_each_model_is_judged_at_its_own_threshold(rng: np.random.Generator) -> None:
+    labels, scores = _scores(rng)
+    found = parity.compare(labels, _decided(scores), _decided(scores / 2, threshold=0.25), NAMES, margin=0.01)
+    assert found.flipped == ()
+
+
 def test_equal_scores_pass_with_no_flip(rng: np.random.Generator) -> None:
     labels, scores = _scores(rng)
-    found = parity.compare(labels, scores, scores, NAMES, threshold=0.5, margin=0.01)
+    found = parity.compare(labels, _decided(scores), _decided(scores), NAMES, margin=0.01)
     parity.require(found)
     assert (found.difference.value, found.difference.ci95, found.flipped) == (0.0, (0.0, 0.0), ())
     assert found.auc_int8.value == statistics.auc(labels, scores)
@@ -27,14 +37,14 @@ def test_flipped_decisions_are_named(rng: np.random.Generator) -> None:
     labels, scores = _scores(rng)
     moved = scores.copy()
     moved[7] = 1.0 - scores[7]
-    found = parity.compare(labels, scores, moved, NAMES, threshold=0.5, margin=0.01)
+    found = parity.compare(labels, _decided(scores), _decided(moved), NAMES, margin=0.01)
     assert found.flipped == ("7.png",)
 
 
 def test_lost_performance_ends_at_the_gate_with_the_figures(rng: np.random.Generator) -> None:
     labels, scores = _scores(rng)
     worse = np.clip(scores + rng.normal(scale=0.4, size=400), 0, 1)
-    found = parity.compare(labels, scores, worse, NAMES, threshold=0.5, margin=0.01)
+    found = parity.compare(labels, _decided(scores), _decided(worse), NAMES, margin=0.01)
     low, high = found.difference.ci95
     with pytest.raises(GateError) as caught:
         parity.require(found)
@@ -49,5 +59,5 @@ def test_small_loss_with_a_wide_interval_is_not_called_parity(rng: np.random.Gen
     labels = np.repeat([0, 1], 8)
     scores = np.linspace(0.1, 0.9, 16)
     noisy = np.clip(scores + rng.normal(scale=0.2, size=16), 0, 1)
-    found = parity.compare(labels, scores, noisy, NAMES[:16], threshold=0.5, margin=0.01)
+    found = parity.compare(labels, _decided(scores), _decided(noisy), NAMES[:16], margin=0.01)
     assert not found.passed
