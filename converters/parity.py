@@ -1,7 +1,9 @@
 """Does the int8 model still screen as well as the float one? Measured on validation images, as a gate.
 
-parity = parity.compare(labels, float_scores, int8_scores, threshold=0.4, margin=0.01)
-parity.require()
+Each model is taken as it would be deployed: calibrated on its own answers, at its own threshold.
+
+    compared = parity.compare(labels, of_float, of_int8, names, margin=0.01)
+    parity.require(compared)
 """
 
 from __future__ import annotations
