@@ -2,7 +2,7 @@
 
 Rules: frozen; nothing in them identifies a patient but the name of the input, which the caller gave.
 
-result = screening.unreadable("scan.png", str(error), frame=0, rule=rule, decode_ms=0.2)
+    result = screening.unreadable("scan.png", str(error), frame=0, rule=rule, decode_ms=0.2)
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Frames are read as they are screened: a long clip takes the memory of one frame.
 
-for outcome in worklist.screen(screener, readers.expand(inputs)):
-    print(outcome.screening.source, outcome.screening.decision)
+    for outcome in worklist.screen(screener, readers.expand(inputs)):
+        print(outcome.screening.source, outcome.screening.decision)
 """
 
 from __future__ import annotations

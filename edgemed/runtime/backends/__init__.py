@@ -2,8 +2,8 @@
 
 A new one is a module with the names of `Backend` and a line in `BACKENDS`.
 
-interpreter = backends.load(model, threads=2)
-outputs = interpreter.invoke({"image": tensor})
+    interpreter = backends.load(model, threads=2)
+    outputs = interpreter.invoke({"image": tensor})
 """
 
 from __future__ import annotations
