@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed import tensors
+from edgemed import targets, tensors
 from edgemed.errors import ConversionError
 from edgemed.runtime import replay
 from edgemed.runtime.interpreter import Interpreter, Kernels
@@ -23,7 +23,7 @@ class Answers:
     """Outputs of one model for N planes.
 
     Attributes:
-        backend, kernels: that computed them.
+        backend, kernels, architecture: that computed them.
         integers: by output name, int8, first axis N.
         scales: by output name, real units of one LSB.
         zero_points: by output name.
@@ -31,6 +31,7 @@ class Answers:
 
     backend: str
     kernels: Kernels
+    architecture: str
     integers: dict[str, NDArray[np.int8]]
     scales: dict[str, float]
     zero_points: dict[str, int]
@@ -59,6 +60,7 @@ def of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> Answers:
     return Answers(
         backend=interpreter.backend,
         kernels=interpreter.kernels,
+        architecture=targets.architecture(),
         integers=replay.outputs_of(interpreter, planes),
         scales={name: q.scale for name, q in quantizations.items() if q is not None},
         zero_points={name: q.zero_point for name, q in quantizations.items() if q is not None},

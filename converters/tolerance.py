@@ -1,9 +1,10 @@
 """How far the answers of one int8 model lie apart between back ends, measured on real planes.
 
-The reference is the back end that converts: LiteRT with XNNPACK. Kernels of LiteRT are compared in this process;
-tflite-runtime needs NumPy 1 and is asked in an environment of its own, when its Python is named.
+The reference is the back end that converts: LiteRT with XNNPACK. Kernels of LiteRT are compared in this process. A
+peer is any other Python that can run the model: tflite-runtime in an environment of its own (it needs NumPy 1), or
+another architecture under emulation. It answers with its own default back end and says who it is.
 
-    spread = tolerance.measure(model, planes, calibration=calibration, peers=(Path("venv-tflite/bin/python"),))
+    spread = tolerance.measure(model, reference, planes, calibration=calibration, peers=(Path("arm64-python"),))
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from converters.answers import Answers
 from converters.operating import scores
 from edgemed import targets
 from edgemed.errors import ConversionError
-from edgemed.runtime import backends, decision, golden
+from edgemed.runtime import backends, decision, golden, replay
 from edgemed.runtime.interpreter import Kernels
 
 __all__ = ["measure", "require_peers"]
 
-_SECONDS_A_PLANE = 2.0
+_SECONDS_A_PLANE = 5.0  # generous: an emulated Cortex-A76 took 0.2
 _START_SECONDS = 60.0
 
 
@@ -36,14 +37,10 @@ def require_peers(peers: Sequence[Path]) -> None:
     """Return when every peer can import what a measurement needs; found out before hours of training, not after.
 
     Raises:
-        ConversionError: a peer cannot be run, or lacks tflite-runtime, NumPy or OpenCV.
+        ConversionError: a peer cannot be run, or lacks a back end, NumPy or OpenCV.
     """
     for python in peers:
-        _run(
-            [_executable(python), "-c", "import cv2, numpy, tflite_runtime.interpreter"],
-            Path.cwd(),
-            seconds=_START_SECONDS,
-        )
+        _run([_executable(python), "-m", "edgemed.runtime.replay", "--check"], Path.cwd(), seconds=_START_SECONDS)
 
 
 def measure(
@@ -61,7 +58,7 @@ def measure(
         reference: its answers on LiteRT with XNNPACK.
         planes: (N, H, W) uint8 validation planes; the same that gave the reference.
         calibration: for the difference of scores.
-        peers: Python executables of environments with edgemed's sources' dependencies and tflite-runtime.
+        peers: Python executables of environments with NumPy, OpenCV and an inference back end.
 
     Raises:
         ConversionError: a peer failed; its last line is in the message.
@@ -71,7 +68,7 @@ def measure(
         others += [_asked(python, model, planes, reference, kernels) for kernels in Kernels]
     return golden.Tolerance(
         schema=1,
-        reference=f"{reference.backend}/{reference.kernels.value}/{targets.architecture()}",
+        reference=f"{reference.backend}/{reference.kernels.value}/{reference.architecture}",
         entries=tuple(_entry(reference, other, calibration) for other in (reference, *others)),
     )
 
@@ -82,7 +79,7 @@ def _entry(reference: Answers, other: Answers, calibration: decision.Calibration
     return golden.Entry(
         backend=other.backend,
         kernels=other.kernels,
-        architecture=targets.architecture(),
+        architecture=other.architecture,
         n=len(lsb),
         # Both ran on the same planes: only exact steps are shipped, and they were tested to be bit-identical.
         plane_gray=0,
@@ -98,18 +95,17 @@ def _asked(python: Path, model: bytes, planes: NDArray[np.uint8], reference: Ans
         (folder / "model.tflite").write_bytes(model)
         np.save(folder / "planes.npy", planes)
         command = [_executable(python), "-m", "edgemed.runtime.replay", "model.tflite", "planes.npy", "answers.npz"]
-        command += ["--backend", "tflite-runtime"]
         command += ["--reference-kernels"] if kernels is Kernels.REFERENCE else []
         _run(command, folder, seconds=_START_SECONDS + _SECONDS_A_PLANE * len(planes))
         with np.load(folder / "answers.npz", allow_pickle=False) as arrays:
-            integers = {key: arrays[key] for key in reference.integers}
-    return Answers(
-        backend="tflite-runtime",
-        kernels=kernels,
-        integers=integers,
-        scales=reference.scales,
-        zero_points=reference.zero_points,
-    )
+            return Answers(
+                backend=str(arrays[replay.BACKEND]),
+                kernels=kernels,
+                architecture=targets.architecture(str(arrays[replay.MACHINE])),
+                integers={key: arrays[key] for key in reference.integers},
+                scales=reference.scales,
+                zero_points=reference.zero_points,
+            )
 
 
 def _executable(python: Path) -> str:

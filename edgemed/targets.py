@@ -184,9 +184,13 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
 
-def architecture() -> str:
-    """Return this machine's architecture as targets spell it (``x86-64``, ``aarch64``), any other as the OS does."""
-    machine = platform.machine()
+def architecture(machine: str | None = None) -> str:
+    """Return an architecture as targets spell it (``x86-64``, ``aarch64``), any other as the OS does.
+
+    Args:
+        machine: as ``platform.machine()`` gives it; None for this machine's.
+    """
+    machine = platform.machine() if machine is None else machine
     return _ARCHITECTURES.get(machine.lower(), machine)
 
 

@@ -35,15 +35,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(demo.demo)
-app.command()(screen.screen)
-app.command()(train.train)
-app.command()(convert.convert)
-app.command()(evaluate.evaluate)
+app.command(short_help="Screen the sample images that ship with edgemed.")(demo.demo)
+app.command(short_help="Give each frame of your files a score and a decision.")(screen.screen)
+app.command(short_help="Train the float model of a recipe.")(train.train)
+app.command(short_help="Make it int8 and prove that it still screens.")(convert.convert)
+app.command(short_help="Measure a bundle on labelled images.")(evaluate.evaluate)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(keys.app, name="keys")
 app.add_typer(devices.app, name="devices")
-app.command()(doctor.doctor)
+app.command(short_help="Check whether this machine can screen.")(doctor.doctor)
 
 
 def _show_version(asked: bool) -> None:

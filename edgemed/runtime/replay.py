@@ -4,12 +4,14 @@ It needs NumPy, OpenCV and the back end, nothing else of edgemed's dependencies:
 
     python -m edgemed.runtime.replay MODEL.tflite PLANES.npy OUT.npz --backend tflite-runtime [--reference-kernels]
 
-``PLANES.npy`` is uint8 (N, H, W); ``OUT.npz`` gets one int8 array per output, by signature name, first axis N.
+``PLANES.npy`` is uint8 (N, H, W); ``OUT.npz`` gets one int8 array per output, by signature name, first axis N, and
+who answered: ``@backend`` and ``@machine``, as text.
 """
 
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +25,10 @@ from edgemed.runtime import backends
 from edgemed.runtime.classifier import Classifier
 from edgemed.runtime.interpreter import Interpreter, Kernels
 
-__all__ = ["main", "outputs_of"]
+__all__ = ["BACKEND", "MACHINE", "main", "outputs_of"]
+
+BACKEND = "@backend"
+MACHINE = "@machine"
 
 
 def outputs_of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> dict[str, NDArray[np.int8]]:
@@ -42,14 +47,23 @@ def outputs_of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> dict[str,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return 0, or the exit code of the error it printed."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.check:
+        return _check(options.backend)
+    if options.out is None:
+        parser.error("expected MODEL PLANES OUT")
     kernels = Kernels.REFERENCE if options.reference_kernels else Kernels.XNNPACK
     try:
         planes = _planes(options.planes)
         interpreter = backends.load(
             options.model.read_bytes(), backend=options.backend, threads=options.threads, kernels=kernels
         )
-        arrays: dict[str, Any] = {**outputs_of(interpreter, planes)}
+        arrays: dict[str, Any] = {
+            **outputs_of(interpreter, planes),
+            BACKEND: np.array(interpreter.backend),
+            MACHINE: np.array(platform.machine()),
+        }
         # An open file: given a path, savez would add a suffix to it.
         with options.out.open("wb") as stream:
             np.savez(stream, **arrays)
@@ -64,13 +78,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m edgemed.runtime.replay", description="Run planes through a model.")
-    parser.add_argument("model", type=Path, help="int8 TFLite file")
-    parser.add_argument("planes", type=Path, help="npy, uint8 (N, H, W)")
-    parser.add_argument("out", type=Path, help="npz to write")
+    parser.add_argument("model", type=Path, nargs="?", help="int8 TFLite file")
+    parser.add_argument("planes", type=Path, nargs="?", help="npy, uint8 (N, H, W)")
+    parser.add_argument("out", type=Path, nargs="?", help="npz to write")
+    parser.add_argument("--check", action="store_true", help="run nothing; exit 1 where no back end is installed")
     parser.add_argument("--backend", choices=tuple(backends.BACKENDS), help="default: the first that is installed")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--reference-kernels", action="store_true", help="leave the default delegates out")
     return parser
+
+
+def _check(backend: str | None) -> int:
+    """Return 0 where a back end, or the named one, is installed."""
+    lacking = [name for name in ([backend] if backend else backends.BACKENDS) if name not in backends.available()]
+    if backend in lacking or len(lacking) == len(backends.BACKENDS):
+        print(f"replay: not installed: {', '.join(lacking)}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _planes(path: Path) -> NDArray[np.uint8]:
