@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgemed.errors import EdgemedError
 
-__all__ = ["read_bounded", "sha256", "sha256_file", "write_atomic"]
+__all__ = ["read_bounded", "sha256", "sha256_file", "sync", "write_atomic"]
 
 
 def sha256(raw: bytes | memoryview) -> str:
@@ -70,12 +70,12 @@ def write_atomic(path: Path, raw: bytes, *, mode: int = 0o644) -> None:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename inside ``folder`` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file's bytes, or the renames inside a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,9 +1,9 @@
-"""Random changes of training planes that leave the finding where it is.
+"""Random changes of training planes that leave their label true.
 
-Each plane draws its own changes from a generator seeded by (seed, epoch, image), so that a resumed run sees the same
+Each plane draws its own changes from a generator seeded by seed, epoch and image, so that a resumed run sees the same
 pictures. Geometry first, then exposure, then blur and noise; all ranges come from the recipe.
 
-    plane = augment.augmented(plane, augmentation, rng=np.random.default_rng((seed, epoch, index)))
+    plane = augment.augmented(plane, augmentation, rng=np.random.default_rng((seed, epoch, 1, index)))
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def augmented(plane: NDArray[np.uint8], ranges: Augmentation, *, rng: np.random.
         changed = np.asarray(cv2.GaussianBlur(changed, (side, side), 0), dtype=np.uint8)
     if ranges.noise > 0:
         noise = rng.standard_normal(changed.shape, dtype=np.float32) * (rng.uniform(0, ranges.noise) * 255)
-        changed = np.clip(changed + noise, 0, 255).astype(np.uint8)
+        changed = np.clip(np.rint(changed + noise), 0, 255).astype(np.uint8)
     if rng.random() < ranges.erase:
         changed = _erased(changed, rng)
     return changed

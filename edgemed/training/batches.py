@@ -37,7 +37,8 @@ class Batches(keras.utils.PyDataset):
         super().__init__(workers=1, use_multiprocessing=False, max_queue_size=8)
         self._planes, self._labels, self._augmentation = planes, labels, augmentation
         self._seed, self._epoch, self._size = seed, epoch, size
-        self._order = np.random.default_rng((seed, epoch)).permutation(len(labels))
+        # Order and pictures draw from streams of their own: (seed, epoch) equals (seed, epoch, 0) to NumPy.
+        self._order = np.random.default_rng((seed, epoch, 0)).permutation(len(labels))
         counts = np.bincount(labels, minlength=2)
         self._weights = (len(labels) / (2 * counts)).astype(np.float32)
 
@@ -55,7 +56,7 @@ class Batches(keras.utils.PyDataset):
         )  # type: ignore[return-value]  # Keras takes an array for a single input
 
     def _augmented(self, index: int) -> NDArray[np.uint8]:
-        rng = np.random.default_rng((self._seed, self._epoch, index))
+        rng = np.random.default_rng((self._seed, self._epoch, 1, index))
         return augmented(self._planes[index], self._augmentation, rng=rng)
 
 

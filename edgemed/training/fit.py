@@ -1,28 +1,34 @@
 """Float training of a recipe: a run folder that can be interrupted at any moment and resumed.
 
 A run folder holds ``run.json`` (recipe, versions, data digests, history: enough to repeat the run), ``model.keras``
-(the best epoch by validation AUC) and, until the end, ``checkpoint.keras`` (the last whole epoch with its optimizer).
-Every file is written aside and renamed.
+(the best epoch by validation AUC) and, until the end, ``checkpoint-NNNN.keras`` (a whole epoch with its optimizer).
+Every file is written aside and renamed. An epoch counts once ``run.json`` names it; its checkpoint is there by then.
 
     run = fit.train(recipe, data_folder, Path("runs/cxr"))
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import platform
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Literal, Protocol
 
+import cv2
 import keras
 import msgspec
 import numpy as np
 
 import edgemed
 from edgemed import files, schema, statistics
-from edgemed.errors import ConfigError
+from edgemed.errors import ConfigError, GateError
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.training import data, models
 from edgemed.training.batches import Batches, predict
@@ -40,6 +46,7 @@ __all__ = [
     "prepare",
     "read_run",
     "require_same_data",
+    "separation",
     "summary",
     "train",
     "train_epoch",
@@ -60,6 +67,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes:
         data_path: the data folder, absolute, on the machine that trained.
         train_digest, validation_digest: of names, labels and planes.
+        pretrained_sha256: of the weights it started from; None for random ones.
         best_epoch: the epoch that ``model.keras`` holds, from 0; None before the first one.
         versions: of Python and the libraries.
     """
@@ -72,6 +80,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     validation_images: int
     validation_digest: str
     moved_to_validation: int
+    pretrained_sha256: str | None
     versions: dict[str, str]
     history: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
@@ -158,43 +167,51 @@ def train(
         progress: told what goes on.
 
     Raises:
-        ConfigError: the folder holds a run already, or the run to resume is absent or of another recipe or data.
+        ConfigError: the folder holds a run already, the run to resume is absent or of another recipe, data or start,
+            or the disk refuses; what was whole stays.
+        GateError: training diverged.
     """
     report = progress or Silent()
     begun = read_run(out) if resume else None
-    if begun is None and (out / "run.json").exists():
+    # A run without a whole epoch has nothing to lose.
+    if begun is None and (out / "run.json").exists() and read_run(out).history:
         raise ConfigError(f"{out}: holds a run already; resume it with --resume or choose another --out")
-    out.mkdir(parents=True, exist_ok=True)
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)
     split = prepare(recipe, folder, progress=report)
-    run = _described(recipe, folder, split)
+    run = _described(recipe, folder, split, pretrained)
     if begun is not None:
         run = _continued(begun, run, out)
-    files.write_atomic(out / "run.json", schema.encode_json(run))
     if len(run.history) < recipe.fit.epochs:
         run = _epochs(run, split, out, pretrained, report)
-    (out / "checkpoint.keras").unlink(missing_ok=True)
+    _keep_checkpoint(out, None)
     return run
 
 
 def _epochs(run: Run, split: TrainingData, out: Path, pretrained: Path | None, report: Progress) -> Run:
     recipe = run.recipe
     if run.history:
-        model = keras.models.load_model(out / "checkpoint.keras")
+        model = _loaded(_checkpoint(out, len(run.history) - 1), compiled=True)
     else:
         keras.utils.set_random_seed(recipe.fit.seed)
         model = _compiled(recipe, steps=math.ceil(len(split.train.names) / recipe.fit.batch), pretrained=pretrained)
+        # Not before: a recipe that makes no model leaves no run behind.
+        _commit(run, out)
     for epoch in range(len(run.history), recipe.fit.epochs):
         loss = train_epoch(model, recipe, split, epoch=epoch, progress=report)
         logits = predict(model, split.validation.planes)["logit"][:, 0]
+        if not np.isfinite(logits).all():
+            raise GateError(f"epoch {epoch + 1}: training diverged, logits are no numbers; lower fit.learning_rate")
         auc = statistics.auc(split.validation.labels, logits)
         report.note(f"epoch {epoch + 1}/{recipe.fit.epochs}: loss {loss:.4f}, validation AUC {auc:.4f}")
         best = run.best_epoch is None or auc > run.history[run.best_epoch].validation_auc
         if best:
             _save(model, out / "model.keras")
-        _save(model, out / "checkpoint.keras")
+        _save(model, _checkpoint(out, epoch))
         line = Epoch(epoch=epoch, loss=loss, validation_auc=auc)
         run = msgspec.structs.replace(run, history=(*run.history, line), best_epoch=epoch if best else run.best_epoch)
-        files.write_atomic(out / "run.json", schema.encode_json(run))
+        _commit(run, out)
+        _keep_checkpoint(out, epoch)
     return run
 
 
@@ -226,7 +243,7 @@ def _seed_dropout(model: keras.Model, *, seed: int, epoch: int) -> None:
 def fine_tune(twin: keras.Model, recipe: Recipe, split: TrainingData, *, progress: Progress) -> None:
     """Train a fake-quantized twin for the recipe's epochs, with the data, loss and augmentation of the float run.
 
-    No epoch is picked: the last one stands, so that validation stays a fair judge of float against int8.
+    No epoch is picked: the last one stands, so that validation favours the float model, whose epoch it chose, if any.
     """
     epochs = recipe.quantization.epochs
     steps = math.ceil(len(split.train.names) / recipe.fit.batch)
@@ -283,11 +300,54 @@ def compile_for(model: keras.Model, recipe: Recipe, *, epochs: int, learning_rat
     )
 
 
+def _commit(run: Run, out: Path) -> None:
+    with _writing(out / "run.json"):
+        files.write_atomic(out / "run.json", schema.encode_json(run))
+
+
+def _checkpoint(out: Path, epoch: int) -> Path:
+    return out / f"checkpoint-{epoch:04d}.keras"
+
+
+def _keep_checkpoint(out: Path, epoch: int | None) -> None:
+    """Remove every checkpoint but that of an epoch, or all."""
+    for path in sorted(out.glob("checkpoint-*.keras")):
+        if epoch is None or path != _checkpoint(out, epoch):
+            path.unlink()
+
+
 def _save(model: keras.Model, path: Path) -> None:
-    """Save aside and rename, so that an interruption leaves the old file whole."""
+    """Save aside and rename, so that an interruption leaves the old file whole and no part of a new one."""
     temporary = path.with_name(f".writing-{path.name}")
-    model.save(temporary)
-    temporary.replace(path)
+    try:
+        with _writing(path):
+            model.save(temporary)
+            files.sync(temporary)
+            temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Translate what a disk may refuse."""
+    try:
+        yield
+    except OSError as err:
+        raise ConfigError(
+            f"{path}: cannot be written: {err.strerror or err}; free some space or choose another --out, then --resume"
+        ) from err
+
+
+def _loaded(path: Path, *, compiled: bool) -> keras.Model:
+    """Return a saved model; a checkpoint comes back with its optimizer."""
+    if not path.is_file():
+        raise ConfigError(f"{path}: expected a saved model, found none; train again in another --out")
+    try:
+        return keras.models.load_model(path, compile=compiled)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
+        first = (str(err).strip().splitlines() or [type(err).__name__])[0]
+        raise ConfigError(f"{path}: expected a saved Keras model, got a damaged one: {first}; train again") from err
 
 
 def read_run(folder: Path) -> Run:
@@ -303,7 +363,17 @@ def read_run(folder: Path) -> Run:
     return schema.decode_json(raw, Run, source="run.json")
 
 
-def _described(recipe: Recipe, folder: Path, split: TrainingData) -> Run:
+def separation(recipe: Recipe) -> str:
+    """Return in words what keeps train and validation apart, for the model card."""
+    known = getattr(recipe.data.source, "group", None) is not None
+    limit = recipe.data.splits.near_duplicate_correlation
+    ways = ["patient"] if known else []
+    if limit is not None:
+        ways.append(f"near-duplicate (28 x 28 thumbnails that correlate above {limit:g})")
+    return f"Validation shares no {' and no '.join(ways)} with train" + ("." if known else "; patients are not known.")
+
+
+def _described(recipe: Recipe, folder: Path, split: TrainingData, pretrained: Path | None) -> Run:
     return Run(
         schema=1,
         recipe=recipe,
@@ -313,14 +383,25 @@ def _described(recipe: Recipe, folder: Path, split: TrainingData) -> Run:
         validation_images=len(split.validation.names),
         validation_digest=data.digest(split.validation),
         moved_to_validation=split.moved,
-        versions={
-            "python": platform.python_version(),
-            "edgemed": edgemed.__version__,
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
-            "numpy": np.__version__,
-        },
+        pretrained_sha256=None if pretrained is None else files.sha256_file(pretrained),
+        versions=_versions(),
     )
+
+
+def _versions() -> dict[str, str]:
+    backend = keras.backend.backend()
+    found = {
+        "python": platform.python_version(),
+        "edgemed": edgemed.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+        "opencv": cv2.__version__,
+        "backend": backend,
+    }
+    for name in (backend, f"{backend}-cpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def require_same_data(run: Run, split: TrainingData) -> None:
@@ -342,22 +423,15 @@ def load_best(folder: Path) -> keras.Model:
     """Return the best epoch's model of a run folder, without its optimizer.
 
     Raises:
-        ConfigError: the run has no finished epoch.
+        ConfigError: the run has no finished epoch, or the file is damaged.
     """
-    path = folder / "model.keras"
-    if not path.is_file():
-        raise ConfigError(f"{path}: expected the run's best model, found none; finish a first epoch with edgemed train")
-    return keras.models.load_model(path, compile=False)
+    return _loaded(folder / "model.keras", compiled=False)
 
 
 def _continued(begun: Run, now: Run, out: Path) -> Run:
     """Return the begun run once it is sure that it would go on with the same recipe and data."""
-    same = ("recipe", "train_digest", "validation_digest")
+    same = ("recipe", "train_digest", "validation_digest", "pretrained_sha256")
     for name in same:
         if getattr(begun, name) != getattr(now, name):
             raise ConfigError(f"{out}: the {name} differs from the run to resume; start a new run in another --out")
-    if begun.history and not (out / "checkpoint.keras").is_file() and len(begun.history) < begun.recipe.fit.epochs:
-        raise ConfigError(
-            f"{out}: checkpoint.keras is missing, the run cannot be resumed; start again in another --out"
-        )
     return begun

@@ -49,6 +49,13 @@ class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     citation: Text
     limits: Text
 
+    def __post_init__(self) -> None:
+        if getattr(self.source, "group", None) is None and self.splits.near_duplicate_correlation is None:
+            raise ValueError(
+                "splits.near_duplicate_correlation: required where no patients are known: it is what keeps train and "
+                "validation apart"
+            )
+
 
 class Model(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A network of the zoo.

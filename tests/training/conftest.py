@@ -21,7 +21,7 @@ modalities: [US]
 body_part: PHANTOM
 labels: [plain, blob]
 data:
-  source: {kind: folders, abnormal: [blob]}
+  source: {kind: folders, normal: [plain], abnormal: [blob]}
   splits: {train: train, validation: val, test: test, near_duplicate_correlation: 0.999}
   licence: none needed
   citation: synthetic

@@ -15,6 +15,7 @@ from edgemed.training.data import ClassFolders, Dataset, ManifestCsv, MedMnist, 
 from edgemed.training.recipe import Recipe
 
 MANIFEST = ManifestCsv(
+    normal=("0",),
     abnormal=("1",),
     file="manifest.csv",
     images="images.zip",
@@ -94,7 +95,7 @@ def test_npz_maps_labels_by_value(tmp_path: Path, rng: np.random.Generator) -> N
         arrays[f"{split}_images"] = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
         arrays[f"{split}_labels"] = np.arange(count, dtype=np.uint8)[:, np.newaxis] % 2
     np.savez(tmp_path / "set.npz", **arrays)
-    dataset = data.load(MedMnist(abnormal=("0",), file="set.npz"), tmp_path)
+    dataset = data.load(MedMnist(normal=("1",), abnormal=("0",), file="set.npz"), tmp_path)
     assert dataset.labels.tolist() == [1, 0] * 6
     assert dataset.splits.count("val") == 4
     assert np.array_equal(dataset.read(7).pixels, arrays["val_images"][1])
@@ -103,11 +104,11 @@ def test_npz_maps_labels_by_value(tmp_path: Path, rng: np.random.Generator) -> N
 def test_npz_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "set.npz").write_bytes(b"not an archive")
     with pytest.raises(ConfigError, match=r"set\.npz: expected a MedMNIST npz, got a file that is not"):
-        data.load(MedMnist(abnormal=("0",), file="set.npz"), tmp_path)
+        data.load(MedMnist(normal=("1",), abnormal=("0",), file="set.npz"), tmp_path)
 
 
 def test_class_folders_take_split_and_class_from_the_path(blobs: Path) -> None:
-    dataset = data.load(ClassFolders(abnormal=("blob",)), blobs)
+    dataset = data.load(ClassFolders(normal=("plain",), abnormal=("blob",)), blobs)
     assert len(dataset.names) == 124
     assert int(dataset.labels.sum()) == 62
     assert set(dataset.splits) == {"train", "val", "test"}
@@ -134,11 +135,11 @@ def test_given_validation_pulls_whole_groups_out_of_train() -> None:
 
 
 def test_split_of_one_label_is_refused() -> None:
-    dataset = _synthetic(list("abcd"), [0, 1, 0, 0], ["train", "train", "val", "val"])
+    dataset = _synthetic(list("abcdef"), [0, 1, 0, 1, 0, 0], ["train"] * 4 + ["val"] * 2)
     with pytest.raises(ConfigError) as caught:
         data.divide(dataset, Splits(train="train", validation="val", test="test"), seed=0)
     assert str(caught.value) == (
-        "validation split: expected normal and abnormal images, got 2 normal and 0 abnormal; "
+        "validation split: expected two normal and two abnormal images at least, got 2 normal and 0 abnormal; "
         "check the recipe's label and split columns"
     )
 
