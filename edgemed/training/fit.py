@@ -9,141 +9,27 @@ Every file is written aside and renamed. An epoch counts once ``run.json`` names
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import platform
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
-from typing import Literal, Protocol
 
-import cv2
 import keras
 import msgspec
 import numpy as np
 
-import edgemed
 from edgemed import files, schema, statistics
 from edgemed.errors import ConfigError, GateError
-from edgemed.imaging.labelled import LabelledPlanes
-from edgemed.training import data, models
+from edgemed.training import models
+from edgemed.training import run as runs
 from edgemed.training.batches import Batches, predict
+from edgemed.training.prepare import TrainingData, prepare
+from edgemed.training.progress import Progress, Silent
 from edgemed.training.recipe import Recipe
+from edgemed.training.run import Epoch, Run
 
-__all__ = [
-    "Epoch",
-    "Progress",
-    "Run",
-    "Silent",
-    "TrainingData",
-    "compile_for",
-    "fine_tune",
-    "load_best",
-    "prepare",
-    "read_run",
-    "require_same_data",
-    "separation",
-    "summary",
-    "train",
-    "train_epoch",
-]
-
-
-class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of the history."""
-
-    epoch: int
-    loss: float
-    validation_auc: float
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The document ``run.json``.
-
-    Attributes:
-        data_path: the data folder, absolute, on the machine that trained.
-        train_digest, validation_digest: of names, labels and planes.
-        pretrained_sha256: of the weights it started from; None for random ones.
-        best_epoch: the epoch that ``model.keras`` holds, from 0; None before the first one.
-        versions: of Python and the libraries.
-    """
-
-    schema: Literal[1]
-    recipe: Recipe
-    data_path: str
-    train_images: int
-    train_digest: str
-    validation_images: int
-    validation_digest: str
-    moved_to_validation: int
-    pretrained_sha256: str | None
-    versions: dict[str, str]
-    history: tuple[Epoch, ...] = ()
-    best_epoch: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingData:
-    """The two splits that training may see.
-
-    Attributes:
-        moved: images of train that went to validation with their group.
-    """
-
-    train: LabelledPlanes
-    validation: LabelledPlanes
-    moved: int
-
-
-class Progress(Protocol):
-    """Told what goes on; the command line draws bars from it."""
-
-    def start(self, what: str, total: int) -> None:
-        """Begin a stage of ``total`` steps."""
-        ...
-
-    def advance(self) -> None:
-        """One step is done."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something worth a line."""
-        ...
-
-
-class Silent:
-    """A `Progress` that says nothing."""
-
-    def start(self, what: str, total: int) -> None:
-        """Ignore."""
-
-    def advance(self) -> None:
-        """Ignore."""
-
-    def note(self, text: str) -> None:
-        """Ignore."""
-
-
-def prepare(recipe: Recipe, folder: Path, *, progress: Progress | None = None) -> TrainingData:
-    """Return the planes and labels of train and validation; test images are not read.
-
-    Raises:
-        ConfigError: the data folder is not what the recipe names, or a split lacks a label.
-        ImageError: an image cannot be read.
-    """
-    report = progress or Silent()
-    dataset = data.load(recipe.data.source, folder)
-    division = data.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
-    parts = []
-    for name in ("train", "validation"):
-        indices = division.named(name)
-        report.start(f"preprocess {name}", len(indices))
-        parts.append(data.labelled_planes(dataset, indices, recipe.preprocessing, progress=report.advance))
-    return TrainingData(train=parts[0], validation=parts[1], moved=division.moved)
+__all__ = ["compile_for", "fine_tune", "load_best", "train", "train_epoch"]
 
 
 def train(
@@ -172,16 +58,16 @@ def train(
         GateError: training diverged.
     """
     report = progress or Silent()
-    begun = read_run(out) if resume else None
+    begun = runs.read(out) if resume else None
     # A run without a whole epoch has nothing to lose.
-    if begun is None and (out / "run.json").exists() and read_run(out).history:
+    if begun is None and (out / "run.json").exists() and runs.read(out).history:
         raise ConfigError(f"{out}: holds a run already; resume it with --resume or choose another --out")
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
     split = prepare(recipe, folder, progress=report)
-    run = _described(recipe, folder, split, pretrained)
+    run = runs.described(recipe, folder, split, pretrained)
     if begun is not None:
-        run = _continued(begun, run, out)
+        run = runs.continued(begun, run, out)
     if len(run.history) < recipe.fit.epochs:
         run = _epochs(run, split, out, pretrained, report)
     _keep_checkpoint(out, None)
@@ -252,20 +138,6 @@ def fine_tune(twin: keras.Model, recipe: Recipe, split: TrainingData, *, progres
         # Epoch numbers go on after the float run's, so that the twin sees other pictures.
         loss = train_epoch(twin, recipe, split, epoch=recipe.fit.epochs + epoch, progress=progress)
         progress.note(f"quantized epoch {epoch + 1}/{epochs}: loss {loss:.4f}")
-
-
-def summary(run: Run) -> dict[str, object]:
-    """Return what to show of a finished run."""
-    best = None if run.best_epoch is None else run.history[run.best_epoch]
-    return {
-        "recipe": run.recipe.name,
-        "train_images": run.train_images,
-        "validation_images": run.validation_images,
-        "moved_to_validation": run.moved_to_validation,
-        "epochs": len(run.history),
-        "best_epoch": None if best is None else best.epoch + 1,
-        "validation_auc": None if best is None else best.validation_auc,
-    }
 
 
 def _compiled(recipe: Recipe, *, steps: int, pretrained: Path | None) -> keras.Model:
@@ -350,75 +222,6 @@ def _loaded(path: Path, *, compiled: bool) -> keras.Model:
         raise ConfigError(f"{path}: expected a saved Keras model, got a damaged one: {first}; train again") from err
 
 
-def read_run(folder: Path) -> Run:
-    """Return the run that a folder holds.
-
-    Raises:
-        ConfigError: the folder holds no run, or ``run.json`` is not one.
-    """
-    path = folder / "run.json"
-    if not path.is_file():
-        raise ConfigError(f"{folder}: expected a run folder with run.json, found none; make one with edgemed train")
-    raw = files.read_bounded(path, limit_bytes=1 << 24, error=ConfigError)
-    return schema.decode_json(raw, Run, source="run.json")
-
-
-def separation(recipe: Recipe) -> str:
-    """Return in words what keeps train and validation apart, for the model card."""
-    known = getattr(recipe.data.source, "group", None) is not None
-    limit = recipe.data.splits.near_duplicate_correlation
-    ways = ["patient"] if known else []
-    if limit is not None:
-        ways.append(f"near-duplicate (28 x 28 thumbnails that correlate above {limit:g})")
-    return f"Validation shares no {' and no '.join(ways)} with train" + ("." if known else "; patients are not known.")
-
-
-def _described(recipe: Recipe, folder: Path, split: TrainingData, pretrained: Path | None) -> Run:
-    return Run(
-        schema=1,
-        recipe=recipe,
-        data_path=os.fspath(folder.resolve()),
-        train_images=len(split.train.names),
-        train_digest=data.digest(split.train),
-        validation_images=len(split.validation.names),
-        validation_digest=data.digest(split.validation),
-        moved_to_validation=split.moved,
-        pretrained_sha256=None if pretrained is None else files.sha256_file(pretrained),
-        versions=_versions(),
-    )
-
-
-def _versions() -> dict[str, str]:
-    backend = keras.backend.backend()
-    found = {
-        "python": platform.python_version(),
-        "edgemed": edgemed.__version__,
-        "keras": keras.__version__,
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "backend": backend,
-    }
-    for name in (backend, f"{backend}-cpu"):
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def require_same_data(run: Run, split: TrainingData) -> None:
-    """Return when a run was trained on exactly these planes and labels.
-
-    Raises:
-        ConfigError: images, labels, division or preprocessing differ.
-    """
-    now = {"train": data.digest(split.train), "validation": data.digest(split.validation)}
-    for name, then in (("train", run.train_digest), ("validation", run.validation_digest)):
-        if now[name] != then:
-            raise ConfigError(
-                f"data: the {name} images, labels or their preprocessing differ from those of the run ({then}, now "
-                f"{now[name]}); give the run's own data with --data, or train again"
-            )
-
-
 def load_best(folder: Path) -> keras.Model:
     """Return the best epoch's model of a run folder, without its optimizer.
 
@@ -426,12 +229,3 @@ def load_best(folder: Path) -> keras.Model:
         ConfigError: the run has no finished epoch, or the file is damaged.
     """
     return _loaded(folder / "model.keras", compiled=False)
-
-
-def _continued(begun: Run, now: Run, out: Path) -> Run:
-    """Return the begun run once it is sure that it would go on with the same recipe and data."""
-    same = ("recipe", "train_digest", "validation_digest", "pretrained_sha256")
-    for name in same:
-        if getattr(begun, name) != getattr(now, name):
-            raise ConfigError(f"{out}: the {name} differs from the run to resume; start a new run in another --out")
-    return begun

@@ -20,7 +20,8 @@ from edgemed.errors import ConfigError
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime.decision import QualityLimits
 from edgemed.training.augment import Augmentation
-from edgemed.training.data import Source, Splits
+from edgemed.training.division import Splits
+from edgemed.training.sources import Source
 
 __all__ = ["Criterion", "Data", "Fit", "Model", "Quantization", "Recipe", "available", "load", "parse"]
 

@@ -4,69 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from edgemed import schema
 from edgemed.training import recipe as recipes
 from edgemed.training.recipe import Recipe
-
-RECIPE = """
-schema: 1
-name: blobs
-task: classify
-intended_use: Tests.
-modalities: [US]
-body_part: PHANTOM
-labels: [plain, blob]
-data:
-  source: {kind: folders, normal: [plain], abnormal: [blob]}
-  splits: {train: train, validation: val, test: test, near_duplicate_correlation: 0.999}
-  licence: none needed
-  citation: synthetic
-  limits: synthetic
-preprocessing:
-  schema: 1
-  height: 32
-  width: 32
-  steps: [{step: resize, method: area, fit: stretch}]
-model: {family: mobilenet_v2, cut: block_2, alpha: 0.35, embedding: 8, dropout: 0.1, pretrained: null,
-        pretrained_sha256: null}
-augmentation: {shift: 0.1, rotation_deg: 10.0, flip: 0.5, noise: 0.02, gamma: 0.2}
-fit: {seed: 3, epochs: 3, batch: 16, learning_rate: 0.01, warmup_epochs: 0.5, weight_decay: 0.0, label_smoothing: 0.0}
-quantization: {epochs: 1, learning_rate: 0.0005, calibration: 32}
-operating_point: {name: rule-out, sensitivity: 0.9}
-quality: {min_side_px: 16, max_side_px: 512, min_contrast: 0.01, max_coloured_fraction: 0.1}
-"""
+from tests.training import blobs as made
 
 
 @pytest.fixture(scope="session")
 def blob_recipe() -> Recipe:
     """Return a recipe that trains in seconds."""
-    return recipes.parse(RECIPE.encode(), source="blobs.yaml")
+    return recipes.parse(made.RECIPE.encode(), source="blobs.yaml")
 
 
 @pytest.fixture(scope="session")
 def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder of 64 train, 40 validation and 20 test pictures, half with a bright blob."""
     folder = tmp_path_factory.mktemp("blobs")
-    rng = np.random.default_rng(7)
-    for split, count in {"train": 32, "val": 20, "test": 10}.items():
-        for label in ("plain", "blob"):
-            (folder / split / label).mkdir(parents=True)
-            for index in range(count):
-                cv2.imwrite(str(folder / split / label / f"{index:03d}.png"), picture(rng, blob=label == "blob"))
+    made.write(folder, {"train": 32, "val": 20, "test": 10})
     return folder
-
-
-def picture(rng: np.random.Generator, *, blob: bool) -> np.ndarray:
-    """Return a (48, 40) uint8 picture of speckle, with a bright disc or without."""
-    pixels = rng.integers(20, 120, (48, 40)).astype(np.uint8)
-    if blob:
-        centre = (int(rng.integers(10, 30)), int(rng.integers(10, 38)))
-        cv2.circle(pixels, centre, int(rng.integers(5, 9)), 230, -1)
-    return pixels
 
 
 def as_yaml(recipe: Recipe) -> bytes:

@@ -9,13 +9,15 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
 from edgemed.errors import ConfigError
-from edgemed.training import batches, fit, weights
+from edgemed.training import batches, fit, prepare, weights
+from edgemed.training import run as runs
+from edgemed.training.progress import Silent
 from edgemed.training.recipe import Recipe
 
 pytestmark = pytest.mark.tensorflow
 
 
-class Interrupting(fit.Silent):
+class Interrupting(Silent):
     """A `Progress` that presses Ctrl-C at a given training step."""
 
     def __init__(self, at_step: int) -> None:
@@ -41,19 +43,19 @@ def whole(blobs: Path, blob_recipe: Recipe, tmp_path_factory: pytest.TempPathFac
 
 
 def test_run_folder_describes_itself_and_holds_the_best_epoch(whole: Path, blobs: Path, blob_recipe: Recipe) -> None:
-    run = fit.read_run(whole)
+    run = runs.read(whole)
     assert run.recipe == blob_recipe
     assert (run.train_images, run.validation_images) == (64, 40)
     assert [line.epoch for line in run.history] == [0, 1, 2]
     areas = [line.validation_auc for line in run.history]
     assert run.best_epoch == areas.index(max(areas))
     assert sorted(path.name for path in whole.iterdir()) == ["model.keras", "run.json"]
-    split = fit.prepare(blob_recipe, blobs)
-    fit.require_same_data(run, split)
+    split = prepare.prepare(blob_recipe, blobs)
+    runs.require_same_data(run, split)
 
 
 def test_training_lowers_the_loss(whole: Path) -> None:
-    losses = [line.loss for line in fit.read_run(whole).history]
+    losses = [line.loss for line in runs.read(whole).history]
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -63,9 +65,9 @@ def test_interrupted_run_resumes_to_the_same_weights(
     out = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
         fit.train(blob_recipe, blobs, out, progress=Interrupting(at_step=6))  # 4 steps an epoch: in the second one
-    assert len(fit.read_run(out).history) == 1
+    assert len(runs.read(out).history) == 1
     fit.train(blob_recipe, blobs, out, resume=True)
-    assert fit.read_run(out).history == fit.read_run(whole).history
+    assert runs.read(out).history == runs.read(whole).history
     for cut, full in zip(fit.load_best(out).get_weights(), fit.load_best(whole).get_weights(), strict=True):
         np.testing.assert_array_equal(cut, full)
 
@@ -94,7 +96,7 @@ def test_resuming_nothing_is_refused(blobs: Path, blob_recipe: Recipe, tmp_path:
 
 
 def test_batches_repeat_with_the_epoch_and_change_with_it(blobs: Path, blob_recipe: Recipe) -> None:
-    split = fit.prepare(blob_recipe, blobs)
+    split = prepare.prepare(blob_recipe, blobs)
     made = [
         batches.Batches(split.train.planes, split.train.labels, blob_recipe.augmentation, seed=3, epoch=epoch, size=16)
         for epoch in (0, 0, 1)
