@@ -1,6 +1,7 @@
-"""Optional libraries that a command needs, asked for before it starts.
+"""Optional libraries that a command needs: asked for before it starts, imported when the cheap checks are done.
 
 extras.require("train")
+extras.load("train")
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import os
 
 from edgemed.errors import MissingDependencyError
 
-__all__ = ["require"]
+__all__ = ["load", "require"]
 
 _LOGGER = logging.getLogger(__name__)
 _MODULES = {"train": ("keras", "tensorflow", "sklearn")}
 
 
 def require(extra: str) -> None:
-    """Return when the libraries of an extra are imported, with TensorFlow's start-up notices moved to the log.
+    """Return when the libraries of an extra are installed; nothing is imported.
 
     Raises:
         MissingDependencyError: one is absent; the message says what to install.
@@ -30,6 +31,15 @@ def require(extra: str) -> None:
             f"{', '.join(missing)}: not installed; this command needs the extra {extra!r} (Python 3.11 or newer): "
             f"pip install 'edgemed[{extra}]'"
         )
+
+
+def load(extra: str) -> None:
+    """Import the libraries of an extra, with what they print at their start moved to the log.
+
+    Raises:
+        MissingDependencyError: one is absent; the message says what to install.
+    """
+    require(extra)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from edgemed import native_output
 

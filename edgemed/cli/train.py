@@ -27,11 +27,15 @@ def train(
     """
     extras.require("train")
     from edgemed.cli import output, progress
-    from edgemed.training import fit, weights
     from edgemed.training import recipe as recipes
+    from edgemed.training import run as runs
+    from edgemed.training import weights
 
     chosen = recipes.load(recipe)
     start = weights.locate(chosen.model, data, given=pretrained, from_scratch=from_scratch)
+    extras.load("train")
+    from edgemed.training import fit
+
     try:
         with progress.bars() as bars:
             run = fit.train(chosen, data, out, pretrained=start, resume=resume, progress=bars)
@@ -39,7 +43,7 @@ def train(
         output.note(f"{out}: the last whole epoch is kept; continue with the same command and --resume")
         raise
     if json:
-        output.print_json({"run": out, **fit.summary(run)})
+        output.print_json({"run": out, **runs.summary(run)})
     else:
-        output.fields([("run", str(out)), *((name, str(value)) for name, value in fit.summary(run).items())])
+        output.fields([("run", str(out)), *((name, str(value)) for name, value in runs.summary(run).items())])
         output.note(f"next: edgemed convert {out} --target coral-usb --out {out / 'coral-usb'}")
