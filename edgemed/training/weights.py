@@ -24,8 +24,10 @@ def locate(model: Model, folder: Path, *, given: Path | None = None, from_scratc
         from_scratch: random weights, asked for by the user.
 
     Raises:
-        ConfigError: the file is missing, or is not the one the recipe names; both ways out are in the message.
+        ConfigError: the folder or the file is missing, or is not the one the recipe names; both ways out are in the message.
     """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: expected the folder of the data set, found none; check --data")
     if from_scratch:
         return None
     if given is not None:
