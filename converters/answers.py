@@ -51,6 +51,7 @@ def of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> Answers:
     """Return every output for planes (N, H, W), N >= 1.
 
     Raises:
+        ConversionError: an output is no int8 tensor with a scale.
         BundleError: the model breaks the model contract.
         InferenceError: the back end failed.
     """

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgemed import files, schema
@@ -22,42 +23,58 @@ _ARTIFACT = "artifact.json"
 def require_writable(folder: Path) -> None:
     """Return when `write` could put an artifact at ``folder``; hours of work should not end at a taken path.
 
+    Nothing is made: a parent that is missing is made by `write`.
+
     Raises:
-        ConfigError: something that is no artifact lies there, or its parent cannot be written.
+        ConfigError: ``folder`` has no name of its own or is a link or a mount point, something that is no artifact
+            lies there, or a folder above it cannot be written.
     """
-    if folder.exists() and not (folder / _ARTIFACT).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(
-            f"{folder}: expected a new folder or an older artifact, found something else; choose another --out"
-        )
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder.parent).close()
-    except OSError as err:
-        raise ConfigError(f"{folder.parent}: cannot be written: {err.strerror}; choose another --out") from err
+    if folder.name in ("", ".."):
+        raise ConfigError(f"{folder}: expected a folder with a name of its own; choose another --out")
+    with _translated(folder, "choose another --out"):
+        if folder.is_symlink() or folder.is_mount():
+            raise ConfigError(f"{folder}: expected a plain folder, found a link or a mount point; choose another --out")
+        if folder.exists() and not (folder / _ARTIFACT).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(
+                f"{folder}: expected a new folder or an older artifact, found something else; choose another --out"
+            )
+        # An older artifact is removed and the new one is made beside it: both places must take a file.
+        above = next(parent for parent in folder.absolute().parents if parent.exists())
+        for place in [above, *([folder] if folder.exists() else [])]:
+            tempfile.TemporaryFile(dir=place).close()
 
 
 def write(folder: Path, description: Artifact, members: Mapping[str, bytes]) -> None:
     """Write an artifact folder: beside its place first, then renamed, so that it is whole or absent.
 
-    An older artifact at the place is replaced.
+    An older artifact at the place is replaced; parents that are missing are made.
 
     Raises:
-        ConfigError: as `require_writable`, or the disk is full; nothing is left behind then.
+        ConfigError: as `require_writable`, or the disk is full; nothing is left behind then but parents.
     """
     require_writable(folder)
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    with _translated(folder, "free some space or choose another --out"):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".artifact.") as aside:
+            made = Path(aside) / folder.name
+            _fill(made, {_ARTIFACT: schema.encode_json(description), **members})
+            if folder.exists():
+                shutil.rmtree(folder)
+            made.replace(folder)
+
+
+def _fill(folder: Path, contents: Mapping[str, bytes]) -> None:
+    folder.mkdir()
+    for name, raw in contents.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_atomic(path, raw)
+
+
+@contextmanager
+def _translated(folder: Path, advice: str) -> Iterator[None]:
+    """Word what a disk may refuse."""
     try:
-        for name, raw in {_ARTIFACT: schema.encode_json(description), **members}.items():
-            path = aside / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            files.write_atomic(path, raw)
-        aside.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        aside.replace(folder)
+        yield
     except OSError as err:
-        raise ConfigError(
-            f"{folder}: cannot be written: {err.strerror}; free some space or choose another --out"
-        ) from err
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        raise ConfigError(f"{folder}: cannot be written: {err.strerror or err}; {advice}") from err

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from converters.parity import Area, Parity
+from converters.parity import Parity
 from edgemed.bundle.manifest import Artifact
 from edgemed.runtime.decision import DecisionRule
 from edgemed.runtime.golden import Tolerance
@@ -20,10 +20,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         licence, citation, limits: of the data.
+        separation: in words, what train and validation do not share.
+        pretrained_sha256: digest of the weights that training started from; None for random ones.
         train_images, validation_images: and the digests of their names, labels and planes.
         history: (loss, validation AUC) of each float epoch.
         quantization_epochs: of the twin.
-        versions: of Python and the libraries.
+        versions: of Python and the libraries that trained.
+        converter_versions: of the libraries that converted.
     """
 
     schema: int
@@ -32,6 +35,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     licence: str
     citation: str
     limits: str
+    separation: str
+    pretrained_sha256: str | None
     train_images: int
     train_digest: str
     validation_images: int
@@ -40,6 +45,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     best_epoch: int | None
     quantization_epochs: int
     versions: dict[str, str]
+    converter_versions: dict[str, str]
 
 
 def render(description: Artifact, facts: Facts, rule: DecisionRule, parity: Parity, tolerance: Tolerance) -> str:
@@ -58,15 +64,16 @@ def render(description: Artifact, facts: Facts, rule: DecisionRule, parity: Pari
         "",
         f"{facts.citation}. Licence: {facts.licence}.",
         "",
-        f"Trained on {facts.train_images} images, validated on {facts.validation_images} that share no patient (or "
-        "near-duplicate, where patients are unknown) with them. Test images took no part.",
+        f"Trained on {facts.train_images} images, validated on {facts.validation_images}. {facts.separation} Test "
+        "images took no part.",
+        "",
+        f"Training started from {_start(facts)}.",
         "",
         "## Measured on validation",
         "",
-        f"- AUC float {_shown(parity.auc_float)}, int8 {_shown(parity.auc_int8)}; difference "
-        f"{parity.difference.value:+.4f} [{parity.difference.ci95[0]:+.4f}, {parity.difference.ci95[1]:+.4f}], margin "
-        f"{parity.margin}",
-        f"- Decisions that differ, float and int8 each at its own threshold: {len(parity.flipped)} of {parity.n}",
+        f"- AUC float {parity.auc_float}, int8 {parity.auc_int8}; difference "
+        f"{parity.difference:+}, margin {parity.margin}",
+        f"- Decisions that differ, float and int8 each at its own threshold: {parity.flipped} of {parity.n}",
         f"- Operating point {point.name} ({point.criterion}): threshold {point.threshold:.4f}, sensitivity "
         f"{_share(point.sensitivity, point.sensitivity_ci95)} of {point.n_abnormal}, specificity "
         f"{_share(point.specificity, point.specificity_ci95)} of {point.n_normal}",
@@ -99,8 +106,8 @@ def render(description: Artifact, facts: Facts, rule: DecisionRule, parity: Pari
     return "\n".join(lines)
 
 
-def _shown(area: Area) -> str:
-    return f"{area.value:.4f} [{area.ci95[0]:.4f}, {area.ci95[1]:.4f}]"
+def _start(facts: Facts) -> str:
+    return "random weights" if facts.pretrained_sha256 is None else f"pretrained weights, {facts.pretrained_sha256}"
 
 
 def _share(value: float, ci95: tuple[float, float]) -> str:

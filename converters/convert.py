@@ -1,9 +1,10 @@
 """One float Keras model becomes one artifact: int8 model, decision document, golden vectors and the evidence for them.
 
 Values in, values out; nothing is written. The steps, in order: fake-quantized twin, calibration, training of the twin,
-export, answers on validation, tolerance between back ends, decision document, parity gate, golden vectors, card.
+export, answers on validation, tolerance between back ends, decision document, parity gate, golden vectors, card. Four
+source pictures of validation become members, as they are; no name of an image and no path does.
 
-    conversion = convert.convert(model, target=target, train=train, validation=validation, fit=fit, ...)
+    conversion = convert.convert(model, train=train, validation=validation, fit=fit, options=options, facts=facts, ...)
     artifact.write(folder, conversion.description, conversion.members)
 """
 
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 from converters import answers, card, export, operating, parity, qat, tolerance, vectors
 from converters.answers import Answers
 from edgemed import files, schema, statistics, targets
-from edgemed.bundle.manifest import Artifact, Description
+from edgemed.bundle.manifest import MODEL, Artifact, Description
+from edgemed.errors import ConfigError
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.preprocess import Preprocessing, encode
 from edgemed.runtime import backends, decision, golden
@@ -54,11 +56,16 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Conversion:
-    """The result: what the artifact folder holds, and the figures to show."""
+    """The result: what the artifact folder holds, and the figures to show.
+
+    Attributes:
+        flipped: names of the validation images that float and int8 decide differently; in no member.
+    """
 
     description: Artifact
     members: dict[str, bytes]
     parity: parity.Parity
+    flipped: tuple[str, ...]
     tolerance: golden.Tolerance
     rule: decision.DecisionRule
 
@@ -91,9 +98,12 @@ def convert(
         note: told what goes on, a line each.
 
     Raises:
-        ConversionError: a layer cannot be quantized, or the export is not fully int8.
+        ConfigError: validation has fewer than two normal or two abnormal images.
+        ConversionError: a layer cannot be quantized, the export is not fully int8, a peer failed, or a source frame
+            no longer gives its plane.
         GateError: the int8 model is not shown to be non-inferior, or its logits cannot be calibrated.
     """
+    _require_two_of_each(validation.labels)
     twin = qat.quantization_aware(model)
     qat.calibrate(twin, _some(train.planes, options.calibration))
     fit(twin)
@@ -102,7 +112,14 @@ def convert(
     note(f"answers of {len(raw) / 1000:.0f} kB int8 model on {len(validation.planes)} validation images")
     reference = answers.of(backends.load(raw, backend="litert"), validation.planes)
     calibration = operating.calibrated(reference.logits, validation.labels)
-    spread = tolerance.measure(raw, reference, validation.planes, calibration=calibration, peers=options.peers)
+    spread = tolerance.measure(
+        raw,
+        reference,
+        validation.planes,
+        preprocessing=preprocessing,
+        calibration=calibration,
+        peers=options.peers,
+    )
     rule = operating.decision_rule(
         reference.logits,
         validation.labels,
@@ -114,36 +131,67 @@ def convert(
         quality=quality,
         limits=_domain(raw, reference, train, options) if "embedding" in reference.integers else None,
     )
-    compared = _parity(model, reference, validation, rule, options)
+    of_float, of_int8 = _decided(model, validation, options), _decided_int8(reference, rule)
+    compared = parity.compare(validation.labels, of_float, of_int8, margin=options.margin)
     parity.require(compared)
     described = _described(description, reference)
-    members = {
-        "model/int8.tflite": raw,
-        "preprocessing.json": encode(preprocessing),
+    return Conversion(
+        description=described,
+        members={
+            MODEL: raw,
+            "preprocessing.json": encode(preprocessing),
+            **_documents(described, facts, rule, compared, spread),
+            **vectors.members(validation.read, validation.planes, reference, preprocessing=preprocessing),
+        },
+        parity=compared,
+        flipped=tuple(validation.names[index] for index in parity.flipped(of_float, of_int8)),
+        tolerance=spread,
+        rule=rule,
+    )
+
+
+def _documents(
+    description: Artifact,
+    facts: card.Facts,
+    rule: decision.DecisionRule,
+    compared: parity.Parity,
+    spread: golden.Tolerance,
+) -> dict[str, bytes]:
+    """Return what was found out about the model, by member name."""
+    return {
         "decision.json": schema.encode_json(rule),
         golden.TOLERANCE: schema.encode_json(spread),
         "evidence/parity.json": schema.encode_json(compared),
         "evidence/training.json": schema.encode_json(facts),
-        **vectors.members(validation.read, validation.planes, reference),
+        "card.md": card.render(description, facts, rule, compared, spread).encode(),
     }
-    members["card.md"] = card.render(described, facts, rule, compared, spread).encode()
-    return Conversion(description=described, members=members, parity=compared, tolerance=spread, rule=rule)
 
 
-def _parity(
-    model: keras.Model, reference: Answers, validation: LabelledPlanes, rule: decision.DecisionRule, options: Options
-) -> parity.Parity:
+def _require_two_of_each(labels: NDArray[np.int64]) -> None:
+    """Refuse what has no AUC with an interval, before the work and not after it."""
+    abnormal = int(labels.sum())
+    if min(abnormal, len(labels) - abnormal) < 2:
+        raise ConfigError(
+            f"validation: expected at least 2 normal and 2 abnormal images, got {len(labels) - abnormal} normal and "
+            f"{abnormal} abnormal; give the validation split more images"
+        )
+
+
+def _decided(model: keras.Model, validation: LabelledPlanes, options: Options) -> parity.Decided:
+    """Return the float model's decisions, by the rule that the int8 model's follow."""
     parts = [model.predict_on_batch(batch)["logit"] for batch in qat.batches(validation.planes, 64)]
     logits = np.concatenate(parts)[:, 0].astype(np.float64)
-    scores = operating.scores(logits, operating.calibrated(logits, validation.labels))
-    of_float = parity.Decided(
+    scores = operating.scores(logits, operating.calibrated(logits, validation.labels, model="float"))
+    return parity.Decided(
         scores=scores,
         threshold=statistics.threshold_for_sensitivity(validation.labels, scores, options.sensitivity),
     )
-    of_int8 = parity.Decided(
+
+
+def _decided_int8(reference: Answers, rule: decision.DecisionRule) -> parity.Decided:
+    return parity.Decided(
         scores=operating.scores(reference.logits, rule.calibration), threshold=rule.operating_point.threshold
     )
-    return parity.compare(validation.labels, of_float, of_int8, validation.names, margin=options.margin)
 
 
 def _domain(raw: bytes, reference: Answers, train: LabelledPlanes, options: Options) -> decision.OutOfDistribution:

@@ -1,6 +1,7 @@
 """The decision document of a converted model, fitted on what the int8 model itself answers.
 
-rule = operating.decision_rule(logits, labels, embeddings, ...)
+calibration = operating.calibrated(logits, labels)
+rule = operating.decision_rule(logits, labels, calibration=calibration, sensitivity=0.95, ...)
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ __all__ = ["calibrated", "decision_rule", "out_of_distribution", "scores"]
 _IN_DOMAIN_REFUSED = 0.01  # design: the limit that 1 % of in-domain images exceed
 
 
-def calibrated(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> decision.Calibration:
-    """Return Platt scaling fitted to validation logits (n,) and labels (n,).
+def calibrated(logits: NDArray[np.float64], labels: NDArray[np.int64], *, model: str = "int8") -> decision.Calibration:
+    """Return Platt scaling fitted to validation logits (n,) and labels (n,); ``model`` names it in the error.
 
     Raises:
         GateError: the logits do not rise with abnormality, so that no score can be made of them.
@@ -29,7 +30,8 @@ def calibrated(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> decisi
         fitted = statistics.platt(logits, labels)
     except ValueError as err:
         raise GateError(
-            f"calibration: the int8 model's logits cannot be calibrated on validation: {err}; train the model further"
+            f"calibration: the {model} model's logits cannot be calibrated on validation: {err}; train the model "
+            "further"
         ) from err
     return decision.Calibration(slope=fitted.slope, intercept=fitted.intercept)
 

@@ -4,7 +4,9 @@ The reference is the back end that converts: LiteRT with XNNPACK. Kernels of Lit
 peer is any other Python that can run the model: tflite-runtime in an environment of its own (it needs NumPy 1), or
 another architecture under emulation. It answers with its own default back end and says who it is.
 
-    spread = tolerance.measure(model, reference, planes, calibration=calibration, peers=(Path("arm64-python"),))
+    spread = tolerance.measure(
+        model, reference, planes, preprocessing=preprocessing, calibration=calibration, peers=(Path("arm64-python"),)
+    )
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +28,8 @@ from converters.answers import Answers
 from converters.operating import scores
 from edgemed import targets
 from edgemed.errors import ConversionError
+from edgemed.imaging import preprocess
+from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime import backends, decision, golden, replay
 from edgemed.runtime.interpreter import Kernels
 
@@ -48,6 +54,7 @@ def measure(
     reference: Answers,
     planes: NDArray[np.uint8],
     *,
+    preprocessing: Preprocessing,
     calibration: decision.Calibration,
     peers: Sequence[Path] = (),
 ) -> golden.Tolerance:
@@ -57,23 +64,25 @@ def measure(
         model: int8 TFLite file.
         reference: its answers on LiteRT with XNNPACK.
         planes: (N, H, W) uint8 validation planes; the same that gave the reference.
+        preprocessing: that made the planes; the steps say how far planes of two platforms may lie apart.
         calibration: for the difference of scores.
         peers: Python executables of environments with NumPy, OpenCV and an inference back end.
 
     Raises:
-        ConversionError: a peer failed; its last line is in the message.
+        ConversionError: a peer failed, with its last line in the message, or it answered something else.
     """
     others = [answers.of(backends.load(model, backend="litert", kernels=Kernels.REFERENCE), planes)]
     for python in peers:
         others += [_asked(python, model, planes, reference, kernels) for kernels in Kernels]
+    gray = preprocess.tolerance_gray(preprocessing)
     return golden.Tolerance(
         schema=1,
         reference=f"{reference.backend}/{reference.kernels.value}/{reference.architecture}",
-        entries=tuple(_entry(reference, other, calibration) for other in (reference, *others)),
+        entries=tuple(_entry(reference, other, calibration, plane_gray=gray) for other in (reference, *others)),
     )
 
 
-def _entry(reference: Answers, other: Answers, calibration: decision.Calibration) -> golden.Entry:
+def _entry(reference: Answers, other: Answers, calibration: decision.Calibration, *, plane_gray: int) -> golden.Entry:
     lsb = np.abs(reference.integers["logit"].astype(np.int32) - other.integers["logit"])
     apart = np.abs(scores(reference.logits, calibration) - scores(other.logits, calibration))
     return golden.Entry(
@@ -81,8 +90,7 @@ def _entry(reference: Answers, other: Answers, calibration: decision.Calibration
         kernels=other.kernels,
         architecture=other.architecture,
         n=len(lsb),
-        # Both ran on the same planes: only exact steps are shipped, and they were tested to be bit-identical.
-        plane_gray=0,
+        plane_gray=plane_gray,
         logit_lsb=int(lsb.max()),
         score=float(apart.max()),
     )
@@ -97,15 +105,36 @@ def _asked(python: Path, model: bytes, planes: NDArray[np.uint8], reference: Ans
         command = [_executable(python), "-m", "edgemed.runtime.replay", "model.tflite", "planes.npy", "answers.npz"]
         command += ["--reference-kernels"] if kernels is Kernels.REFERENCE else []
         _run(command, folder, seconds=_START_SECONDS + _SECONDS_A_PLANE * len(planes))
-        with np.load(folder / "answers.npz", allow_pickle=False) as arrays:
-            return Answers(
-                backend=str(arrays[replay.BACKEND]),
-                kernels=kernels,
-                architecture=targets.architecture(str(arrays[replay.MACHINE])),
-                integers={key: arrays[key] for key in reference.integers},
-                scales=reference.scales,
-                zero_points=reference.zero_points,
+        return _read(folder / "answers.npz", reference, kernels, python)
+
+
+def _read(path: Path, reference: Answers, kernels: Kernels, python: Path) -> Answers:
+    """Read what a peer wrote, and believe nothing of it."""
+    names = (replay.BACKEND, replay.MACHINE, *reference.integers)
+    try:
+        # An open file: given a path, np.load leaves the file of a cut archive open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in names}
+    # A file that NumPy takes for a single array gives no context manager: TypeError, AttributeError before 3.11.
+    except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zlib.error, zipfile.BadZipFile) as err:
+        raise ConversionError(f"{python}: its answers cannot be read: {err}; check --peer-python") from err
+    for name in (replay.BACKEND, replay.MACHINE):
+        if found[name].dtype.kind != "U" or found[name].shape:
+            raise ConversionError(f"{python}: {name}: expected a text, got {found[name].dtype}; check --peer-python")
+    for name, expected in reference.integers.items():
+        if found[name].dtype != np.int8 or found[name].shape != expected.shape:
+            raise ConversionError(
+                f"{python}: {name}: expected int8 {expected.shape}, got {found[name].dtype} {found[name].shape}; "
+                "check --peer-python"
             )
+    return Answers(
+        backend=str(found[replay.BACKEND]),
+        kernels=kernels,
+        architecture=targets.architecture(str(found[replay.MACHINE])),
+        integers={name: found[name] for name in reference.integers},
+        scales=reference.scales,
+        zero_points=reference.zero_points,
+    )
 
 
 def _executable(python: Path) -> str:
@@ -119,12 +148,12 @@ def _run(command: list[str], folder: Path, *, seconds: float) -> None:
     environment = {**os.environ, "PYTHONPATH": sources}
     try:
         done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+            command, cwd=folder, env=environment, capture_output=True, timeout=seconds, check=False, errors="replace"
         )
-    except (OSError, subprocess.TimeoutExpired) as err:
-        raise ConversionError(
-            f"{command[0]}: cannot run the tolerance measurement: {err}; check --peer-python"
-        ) from err
+    except subprocess.TimeoutExpired as err:
+        raise ConversionError(f"{command[0]}: did not answer within {seconds:g} s; check --peer-python") from err
+    except OSError as err:
+        raise ConversionError(f"{command[0]}: cannot be run: {err.strerror or err}; check --peer-python") from err
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise ConversionError(f"{command[0]}: the tolerance measurement failed: {last}; check --peer-python")

@@ -8,11 +8,12 @@ The library itself never prints; this keeps what it calls from doing so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from logging import Logger
 from typing import IO
 
@@ -23,26 +24,38 @@ __all__ = ["to_log"]
 def to_log(logger: Logger) -> Iterator[None]:
     """Catch everything the process writes to file descriptor 2, and log it at debug level, a record a line.
 
-    Process-wide while it lasts: for the moment of a native library's start, not for work in several threads. Without
-    an open stderr nothing is caught.
+    Process-wide while it lasts: for the moment of a native library's start, not for work in several threads. Where
+    stderr is closed, or there is no place to keep a file, nothing is caught. What a native call writes before it
+    aborts the process is lost: nobody is left to log it.
     """
-    try:
-        kept = os.dup(2)
-    except OSError:
-        yield
-        return
-    with _anonymous_file() as caught:
-        sys.stderr.flush()
-        os.dup2(caught.fileno(), 2)
+    with ExitStack() as ends:
         try:
+            kept = os.dup(2)
+            ends.callback(os.close, kept)
+            caught = ends.enter_context(_anonymous_file())
+        except OSError:
             yield
-        finally:
+            return
+        ends.callback(_log, caught, logger)
+        _flush()
+        ends.callback(os.dup2, kept, 2)  # ends run last first: restored, then logged, then closed
+        ends.callback(_flush)
+        os.dup2(caught.fileno(), 2)
+        yield
+
+
+def _log(caught: IO[bytes], logger: Logger) -> None:
+    caught.seek(0)
+    for line in caught.read().decode(errors="replace").splitlines():
+        logger.debug(line)
+
+
+def _flush() -> None:
+    """Write out what Python holds back for stderr; where that fails, its next writer learns of it."""
+    # ValueError: closed.
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
             sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            caught.seek(0)
-            for line in caught.read().decode(errors="replace").splitlines():
-                logger.debug(line)
 
 
 def _anonymous_file() -> IO[bytes]:

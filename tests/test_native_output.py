@@ -2,12 +2,26 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from edgemed import native_output
 
 LOGGER = logging.getLogger("test-native")
+
+
+class _Broken:
+    """A stderr whose reader is gone."""
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_native_lines_reach_the_log_and_not_stderr(
@@ -20,8 +34,43 @@ def test_native_lines_reach_the_log_and_not_stderr(
     assert capfd.readouterr().err == "after\n"
 
 
-def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeError), native_output.to_log(LOGGER):
+def test_stderr_comes_back_after_an_error(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        caplog.at_level(logging.DEBUG, logger=LOGGER.name),
+        pytest.raises(RuntimeError),
+        native_output.to_log(LOGGER),
+    ):
+        os.write(2, b"last words\n")
         raise RuntimeError
     os.write(2, b"after\n")
+    assert [record.message for record in caplog.records] == ["last words"]
     assert capfd.readouterr().err == "after\n"
+
+
+@pytest.mark.parametrize("stderr", [_Broken(), None], ids=["broken", "absent"])
+def test_stderr_comes_back_and_nothing_leaks_where_it_cannot_be_flushed(
+    stderr: object, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("this system does not list the descriptors of a process")
+    before = _descriptors()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    with native_output.to_log(LOGGER):
+        os.write(2, b"from C++\n")
+    monkeypatch.undo()
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"
+    assert _descriptors() == before
+
+
+def test_nothing_is_caught_where_there_is_no_place_for_it(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    with native_output.to_log(LOGGER):
+        os.write(2, b"from C++\n")
+    assert capfd.readouterr().err == "from C++\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -463,3 +464,15 @@ def test_every_permutation_of_images_gives_the_same_figures() -> None:
         for order in itertools.permutations(range(5))
     }
     assert len(figures) == 1
+
+
+SHOWN = {
+    "plain": ({}, "0.9829 [0.9707, 0.9901]"),
+    "by patient": ({"by_patient": (0.96, 0.995)}, "0.9829 [0.9707, 0.9901], by patient [0.9600, 0.9950]"),
+    "another form": ({"form": "+.2f"}, "+0.98 [+0.97, +0.99]"),
+}
+
+
+@pytest.mark.parametrize(("options", "text"), SHOWN.values(), ids=SHOWN)
+def test_figure_is_shown_with_its_interval(options: dict[str, Any], text: str) -> None:
+    assert statistics.shown(0.98291, (0.97069, 0.99009), **options) == text

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from edgemed import files, schema
-from edgemed.bundle import card, signing, stored_zip
+from edgemed.bundle import signing, stored_zip
 from edgemed.bundle.keys import PrivateKey, PublicKey
 from edgemed.bundle.manifest import MINIMUM_RUNTIME, MODEL, REQUIRED_MEMBERS, Artifact, Manifest, Member, parse_artifact
 from edgemed.bundle.stored_zip import ARCHIVE_LIMIT_BYTES
@@ -100,13 +100,15 @@ def build(
         minimum_runtime: oldest edgemed version that may open the bundle.
 
     Raises:
-        ConfigError: a required member is absent, ``decision.json`` names another model, or a value is out of range.
+        ConfigError: a required member is absent, ``decision.json`` or an evaluation among the evidence is of another
+            model or version, or a value is out of range.
         BundleError: a member's name or the total size is outside what an archive holds.
     """
     if not private_keys:
         raise ValueError("private_keys: expected at least one, got none")
     _require_members(members)
     _require_binding(members)
+    _require_own_evaluations(members)
     manifest = _manifest(artifact, members, version=version, release=release, minimum_runtime=minimum_runtime)
     digest = files.sha256(manifest)
     envelopes = {signing.member_name(key.public.keyid): signing.sign(digest, key) for key in private_keys}
@@ -145,8 +147,9 @@ def build_from_folder(
             raise ConfigError(f"{path}: the bundle has {name} already; rename one of the two")
         members[name] = _evidence(path)
     if "card.md" in members:
-        documents = {name: raw for name, raw in members.items() if name.startswith("evidence/")}
-        members["card.md"] = card.with_evaluations(members["card.md"], documents)
+        from edgemed.bundle import card  # here: a device opens bundles and makes none
+
+        members["card.md"] = card.with_evaluations(members["card.md"], _evidence_of(members))
     return build(artifact, members, version=version, release=release, private_keys=private_keys)
 
 
@@ -164,6 +167,25 @@ def _require_binding(members: Mapping[str, bytes]) -> None:
         raise ConfigError(
             f"decision.json: model: expected {digest}, the digest of {MODEL}, got {stated!r}; convert again"
         )
+
+
+def _require_own_evaluations(members: Mapping[str, bytes]) -> None:
+    """Refuse the evaluation of another model or of other thresholds: its figures would stand on this one's card."""
+    from edgemed.bundle import card  # here: a device opens bundles and makes none
+
+    rule = schema.decode_json(members["decision.json"], dict[str, Any], source="decision.json")
+    own = {"model": rule["model"], "decision_version": rule.get("version")}
+    for name, found in card.evaluations(_evidence_of(members)).items():
+        for key, expected in own.items():
+            if (stated := getattr(found, key)) != expected:
+                raise ConfigError(
+                    f"{name}: {key}: expected {expected}, as in decision.json, got {stated}; "
+                    "evaluate this model, or leave the file out"
+                )
+
+
+def _evidence_of(members: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {name: raw for name, raw in members.items() if name.startswith("evidence/")}
 
 
 def _manifest(

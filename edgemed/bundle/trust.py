@@ -61,6 +61,7 @@ class Inspection:
     Attributes:
         keyids: keys that are said to have signed it, 64 hex digits each.
         accepted: those of the keys given whose signatures hold; empty when nobody known has signed.
+        card: the model card, markdown; None when the bundle has none.
     """
 
     manifest: Manifest
@@ -68,6 +69,7 @@ class Inspection:
     size_bytes: int
     keyids: tuple[str, ...]
     accepted: tuple[PublicKey, ...]
+    card: str | None
 
 
 def verify(raw: bytes, *, keys: Sequence[PublicKey]) -> Bundle:
@@ -113,8 +115,15 @@ def inspect(raw: bytes, *, keys: Sequence[PublicKey] = ()) -> Inspection:
     taken, envelopes = _taken_apart(raw)
     accepted = _signers(envelopes, keys)
     manifest, digest = _signed_contents(taken, envelopes)
-    keyids = tuple(envelope.keyid for envelope in envelopes)
-    return Inspection(manifest=manifest, digest=digest, size_bytes=len(raw), keyids=keyids, accepted=accepted)
+    card = taken.members.get("card.md")
+    return Inspection(
+        manifest=manifest,
+        digest=digest,
+        size_bytes=len(raw),
+        keyids=tuple(envelope.keyid for envelope in envelopes),
+        accepted=accepted,
+        card=None if card is None else card.decode("utf-8", "replace"),
+    )
 
 
 def inspect_file(path: Path, *, keys: Sequence[PublicKey] = ()) -> Inspection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,7 @@ def info(
     trusted: list[Path] = typer.Option(
         [], "--trust", metavar="KEY", help="Public key to check it with; may be repeated."
     ),
+    card: bool = typer.Option(False, "--card", help="Print the model card instead; with --json, add it."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Show what a bundle says of itself, and whether a key you trust has signed it.
@@ -68,12 +70,12 @@ def info(
     from edgemed.bundle import trust
 
     shown = trust.inspect_file(path, keys=_trusted_keys(trusted))
+    if card and shown.card is None:
+        raise ConfigError(f"{path}: carries no model card; leave --card away")
     if json:
-        accepted = [key.keyid for key in shown.accepted]
-        stated = {"verified": bool(accepted), "accepted": accepted, "signed_by": shown.keyids}
-        output.print_json(
-            {**stated, "digest": shown.digest, "size_bytes": shown.size_bytes, "manifest": shown.manifest}
-        )
+        output.print_json(_document(shown, card=card))
+    elif card:
+        _print_card(shown)
     else:
         output.fields(_lines(shown))
 
@@ -122,12 +124,36 @@ def _trusted_keys(paths: list[Path]) -> tuple[PublicKey, ...]:
     return tuple(map(keys.read_public, paths)) if paths else trust.user_keys()
 
 
+def _document(shown: Inspection, *, card: bool) -> dict[str, object]:
+    accepted = [key.keyid for key in shown.accepted]
+    return {
+        "verified": bool(accepted),
+        "accepted": accepted,
+        "signed_by": shown.keyids,
+        "digest": shown.digest,
+        "size_bytes": shown.size_bytes,
+        "manifest": shown.manifest,
+        **({"card": shown.card} if card else {}),
+    }
+
+
+def _print_card(shown: Inspection) -> None:
+    """Write the card to stdout; that nobody known vouches for it goes to stderr, so that a pipe shows it too."""
+    if not shown.accepted:
+        output.note(f"verified  {_signed(shown)}")
+    for line in (shown.card or "").removesuffix("\n").split("\n"):
+        sys.stdout.write(output.printable(line) + "\n")
+
+
+def _signed(shown: Inspection) -> str:
+    accepted = ", ".join(key.keyid for key in shown.accepted)
+    return f"yes, by {accepted}" if accepted else "NO: signature not checked, no key you trust has signed this"
+
+
 def _lines(shown: Inspection) -> list[tuple[str, str]]:
     manifest = shown.manifest
-    accepted = ", ".join(key.keyid for key in shown.accepted)
-    signed = f"yes, by {accepted}" if accepted else "NO: signature not checked, no key you trust has signed this"
     return [
-        ("verified", signed),
+        ("verified", _signed(shown)),
         ("signed by", ", ".join(shown.keyids)),
         ("bundle", f"{manifest.name} {manifest.version}, release {manifest.release}"),
         ("digest", shown.digest),

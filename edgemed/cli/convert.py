@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,12 @@ from edgemed.cli import extras
 if TYPE_CHECKING:
     from converters.convert import Conversion
     from edgemed.cli.progress import Bars
+    from edgemed.targets import Target
+    from edgemed.training.run import Run
 
 __all__ = ["convert"]
+
+NAMES_SHOWN = 20
 
 
 def convert(
@@ -27,18 +32,22 @@ def convert(
     ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
-    """Quantize by training, export full int8, and hold it against the float model: exit 3 outside the gate."""
-    extras.require("train")
+    """Quantize by training, export full int8, and hold it against the float model: exit 3 outside the gate.
+
+    Four source pictures of validation become part of the artifact, with any text that is burned into them.
+    """
     from converters import artifact, tolerance
-    from converters.convert import lacking
     from edgemed import targets
     from edgemed.cli import output, progress
 
+    # In the order of their cost: what may fail comes before what takes long.
     device = targets.load(target)
     artifact.require_writable(out)
+    finished = _finished(run)
     tolerance.require_peers(peer_python)
+    extras.load("train")
     with progress.bars() as bars:
-        result = _converted(run, data, tuple(peer_python), bars)
+        result = _converted(run, finished, data or Path(finished.data_path), tuple(peer_python), bars)
     artifact.write(out, result.description, result.members)
     if json:
         output.print_json(
@@ -52,22 +61,34 @@ def convert(
         )
     else:
         output.fields(_lines(result, out))
-    for lack in lacking(result, device):
-        output.note(lack)
+    for line in _notes(result, device):
+        output.note(line)
 
 
-def _converted(folder: Path, data: Path | None, peers: tuple[Path, ...], bars: Bars) -> Conversion:
+def _finished(folder: Path) -> Run:
+    """Return the run of a folder once all its epochs are there; its best epoch may be yet to come otherwise."""
+    from edgemed.errors import ConfigError
+    from edgemed.training import run as runs
+
+    run = runs.read(folder)
+    done, wanted = len(run.history), run.recipe.fit.epochs
+    if done < wanted:
+        raise ConfigError(f"{folder}: trained for {done} of {wanted} epochs; finish it with edgemed train --resume")
+    return run
+
+
+def _converted(folder: Path, run: Run, data: Path, peers: tuple[Path, ...], bars: Bars) -> Conversion:
     """Bring a run and the converter together; neither knows the other."""
     from converters.card import Facts
     from converters.convert import Options, convert
     from edgemed.bundle.manifest import Description
-    from edgemed.training import fit
+    from edgemed.training import fit, prepare
+    from edgemed.training import run as runs
 
-    run = fit.read_run(folder)
     recipe = run.recipe
     model = fit.load_best(folder)
-    split = fit.prepare(recipe, data or Path(run.data_path), progress=bars)
-    fit.require_same_data(run, split)
+    split = prepare.prepare(recipe, data, progress=bars)
+    runs.require_same_data(run, split)
     return convert(
         model,
         description=Description(
@@ -96,6 +117,8 @@ def _converted(folder: Path, data: Path | None, peers: tuple[Path, ...], bars: B
             licence=recipe.data.licence,
             citation=recipe.data.citation,
             limits=recipe.data.limits,
+            separation=runs.separation(recipe),
+            pretrained_sha256=run.pretrained_sha256,
             train_images=run.train_images,
             train_digest=run.train_digest,
             validation_images=run.validation_images,
@@ -104,22 +127,48 @@ def _converted(folder: Path, data: Path | None, peers: tuple[Path, ...], bars: B
             best_epoch=run.best_epoch,
             quantization_epochs=recipe.quantization.epochs,
             versions=run.versions,
+            converter_versions=_versions(),
         ),
         note=bars.note,
     )
 
 
+def _versions() -> dict[str, str]:
+    """Return the versions of the libraries that convert, as they are installed."""
+    from importlib import metadata
+
+    found = {}
+    for name in ("ai-edge-litert", "keras", "tensorflow", "tensorflow-cpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _notes(result: Conversion, device: Target) -> list[str]:
+    """Return what to say besides the result; image names stay on this terminal, they may tell who was examined."""
+    from converters.convert import lacking
+
+    pictures = sum(name.startswith("golden/") and name.endswith(".plane.png") for name in result.members)
+    lines = [f"{pictures} source pictures of validation travel in golden/, with any text burned into their pixels"]
+    if result.flipped:
+        more = len(result.flipped) - NAMES_SHOWN
+        shown = ", ".join(result.flipped[:NAMES_SHOWN])
+        lines.append(f"flipped: {shown}{f' and {more} more' if more > 0 else ''}")
+    return [*lines, *lacking(result, device)]
+
+
 def _lines(result: Conversion, out: Path) -> list[tuple[str, str]]:
+    from edgemed.bundle.manifest import MODEL
+
     parity = result.parity
-    low, high = parity.difference.ci95
     point = result.rule.operating_point
     return [
-        ("int8 model", f"{len(result.members['model/int8.tflite'])} bytes, no float tensor"),
+        ("int8 model", f"{len(result.members[MODEL])} bytes, no float tensor"),
         ("validation", f"{parity.n} images, {parity.n_abnormal} abnormal"),
-        ("AUC float", f"{parity.auc_float.value:.4f} [{parity.auc_float.ci95[0]:.4f}, {parity.auc_float.ci95[1]:.4f}]"),
-        ("AUC int8", f"{parity.auc_int8.value:.4f} [{parity.auc_int8.ci95[0]:.4f}, {parity.auc_int8.ci95[1]:.4f}]"),
-        ("difference", f"{parity.difference.value:+.4f} [{low:+.4f}, {high:+.4f}], non-inferior at {parity.margin}"),
-        ("flipped", f"{len(parity.flipped)} decisions, each model at its own threshold"),
+        ("AUC float", format(parity.auc_float)),
+        ("AUC int8", format(parity.auc_int8)),
+        ("difference", f"{parity.difference:+}, non-inferior at {parity.margin}"),
+        ("flipped", f"{parity.flipped} decisions, each model at its own threshold"),
         (point.name, f"sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f} on validation"),
         *(
             (

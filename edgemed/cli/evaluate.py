@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from edgemed.training.evaluate import Evaluation, Figure
+    from edgemed.training.evaluation import Evaluation
 
 __all__ = ["evaluate"]
 
@@ -30,17 +30,17 @@ def evaluate(
     from edgemed.bundle import keys
     from edgemed.cli import output, progress
     from edgemed.runtime.screener import Screener
-    from edgemed.training import data as datasets
     from edgemed.training import evaluate as evaluation
     from edgemed.training import recipe as recipes
+    from edgemed.training import sources
 
     screener = Screener.open(bundle, keys=tuple(map(keys.read_public, trusted)) or None, backend=backend)
     chosen = recipes.load(recipe or screener.bundle.manifest.name)
-    dataset = datasets.load(chosen.data.source, data)
-    indices = datasets.divide(dataset, chosen.data.splits, seed=chosen.fit.seed).named(split)
+    dataset = sources.load(chosen.data.source, data)
+    indices = evaluation.select(screener.bundle, dataset, chosen, split)
     with progress.bars() as bars:
         bars.start(f"evaluate {split}", len(indices))
-        result = evaluation.evaluate(screener, dataset, indices, recipe=chosen.name, split=split, progress=bars.advance)
+        result = evaluation.evaluate(screener, dataset, indices, recipe=chosen, split=split, progress=bars.advance)
     if json:
         output.print_json(result)
     else:
@@ -48,21 +48,19 @@ def evaluate(
 
 
 def _lines(result: Evaluation) -> list[tuple[str, str]]:
+    patients = "" if result.resamples is None else f" of {result.n_groups} patients"
     lines = [
         ("bundle", f"{result.bundle['name']} {result.bundle['version']} on {result.backend}"),
-        ("images", f"{result.n} {result.split}, {result.n_abnormal} abnormal; {result.unscored} not scored"),
-        ("AUC", _shown(result.auc)),
+        ("recipe", f"{result.recipe}, seed {result.seed}"),
+        ("images", f"{result.n} {result.split}{patients}, {result.n_abnormal} abnormal; {result.unscored} not scored"),
+        ("AUC", str(result.auc)),
         ("Brier, ECE", f"{result.brier:.4f}, {result.expected_calibration_error:.4f}"),
     ]
     for point in result.operating_points:
         lines.append((point.name, f"threshold {point.threshold:.4f}, {point.criterion}"))
         for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
             figure = getattr(point, name)
-            lines.append((f"  {name}", "no such images" if figure is None else _shown(figure)))
+            lines.append((f"  {name}", "no such images" if figure is None else str(figure)))
     lines.append(("decisions", ", ".join(f"{count} {name}" for name, count in result.decisions.items())))
     lines.append(("intervals", result.interval))
     return lines
-
-
-def _shown(figure: Figure) -> str:
-    return f"{figure.value:.4f} [{figure.ci95[0]:.4f}, {figure.ci95[1]:.4f}]"

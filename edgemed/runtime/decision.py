@@ -3,7 +3,8 @@
 ``decision.json`` in a bundle is a `DecisionRule`. Pure arithmetic: no clock, no state, no file.
 
     rule = decision.parse(raw)
-    rule.decide(rule.score(logit))
+    score = decision.score(logit, rule.calibration)
+    found = decision.decide(score, rule.indeterminate, rule.operating_point.threshold)
 """
 
 from __future__ import annotations

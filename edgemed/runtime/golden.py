@@ -15,7 +15,7 @@ import base64
 import binascii
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import msgspec
@@ -43,6 +43,7 @@ __all__ = [
     "Tolerance",
     "Vector",
     "Verdict",
+    "decode_frame",
     "encode_int8",
     "parse_tolerance",
     "parse_vectors",
@@ -61,12 +62,14 @@ class Vector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         frame: member that holds the source frame, a PNG.
         plane: member that holds its input plane, a PNG.
+        bits: significant bits of the frame, which a PNG does not keep; None for all that its pixel type has.
         outputs: by signature name, base64 of the int8 output of the reference back end, row-major.
     """
 
     frame: str
     plane: str
     outputs: Annotated[dict[str, str], Meta(min_length=1, max_length=16)]
+    bits: Annotated[int, Meta(ge=8, le=16)] | None = None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -169,6 +172,24 @@ def parse_tolerance(raw: bytes) -> Tolerance:
     return schema.decode_json(raw, Tolerance, source=TOLERANCE, error=BundleError)
 
 
+def decode_frame(raw: bytes, *, source: str, bits: int | None) -> Frame:
+    """Return the frame that a vector's member holds, as it goes into preprocessing.
+
+    Args:
+        raw: the member's bytes.
+        source: its name.
+        bits: of the `Vector`.
+
+    Raises:
+        BundleError: not a picture, or not one of this depth.
+    """
+    frame = _decoded_picture(raw, source)
+    try:
+        return frame if bits is None else replace(frame, bits=bits)
+    except ValueError as err:
+        raise BundleError(f"golden vector: {source}: {err}") from err
+
+
 def replay(bundle: Bundle, interpreter: Interpreter) -> GoldenReport:
     """Return how far this machine's answers lie from the golden vectors of a verified bundle.
 
@@ -197,13 +218,14 @@ def replay(bundle: Bundle, interpreter: Interpreter) -> GoldenReport:
 def _replayed(
     bundle: Bundle, vector: Vector, preprocessing: Preprocessing, classifier: Classifier, rule: DecisionRule
 ) -> Replayed:
-    plane = _picture(bundle, vector.plane).pixels
+    plane = _decoded_picture(_member(bundle, vector.plane), vector.plane).pixels
     if plane.shape != (preprocessing.height, preprocessing.width) or plane.dtype != np.uint8:
         raise BundleError(
             f"{vector.plane}: expected uint8 ({preprocessing.height}, {preprocessing.width}), "
             f"got {plane.dtype} {plane.shape}"
         )
-    computed = preprocess.apply(_picture(bundle, vector.frame), preprocessing)
+    frame = decode_frame(_member(bundle, vector.frame), source=vector.frame, bits=vector.bits)
+    computed = preprocess.apply(frame, preprocessing)
     answered = classifier.infer(plane.astype(np.uint8))
     expected = _expected(vector, answered)
     scores = [decision.score(classifier.read(outputs).logit, rule.calibration) for outputs in (answered, expected)]
@@ -236,9 +258,9 @@ def _largest(one: NDArray[np.generic], other: NDArray[np.generic]) -> int:
     return int(np.abs(one.astype(np.int32) - other.astype(np.int32)).max())
 
 
-def _picture(bundle: Bundle, name: str) -> Frame:
+def _decoded_picture(raw: bytes, name: str) -> Frame:
     try:
-        return next(readers.decode(_member(bundle, name), source=name))
+        return next(readers.decode(raw, source=name))
     except ImageError as err:
         raise BundleError(f"golden vector: {err}") from err
 

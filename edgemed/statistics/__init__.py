@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from edgemed.statistics.auc import PairedEstimate, auc, delong, paired_delong
 from edgemed.statistics.calibration import PlattScaling, brier, expected_calibration_error, platt
-from edgemed.statistics.estimate import Estimate
+from edgemed.statistics.estimate import Estimate, shown
 from edgemed.statistics.proportions import Rates, mcnemar, rates, threshold_for_sensitivity, wilson
 from edgemed.statistics.resampling import bootstrap
 
@@ -29,6 +29,7 @@ __all__ = [
     "paired_delong",
     "platt",
     "rates",
+    "shown",
     "threshold_for_sensitivity",
     "wilson",
 ]

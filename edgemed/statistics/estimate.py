@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Z95", "Estimate", "labelled", "labelled_scores"]
+__all__ = ["Z95", "Estimate", "labelled", "labelled_scores", "shown"]
 
 Z95 = 1.959963984540054
 """Two-sided 95 % point of the standard normal distribution."""
@@ -20,6 +20,25 @@ class Estimate:
     value: float
     ci95: tuple[float, float]
     variance: float
+
+
+def shown(
+    value: float,
+    ci95: tuple[float, float],
+    *,
+    by_patient: tuple[float, float] | None = None,
+    form: str = ".4f",
+) -> str:
+    """Return ``0.9830 [0.9707, 0.9901]``, followed by ``, by patient [0.9650, 0.9934]`` where there is one.
+
+    Args:
+        value: the figure.
+        ci95: its interval, (low, high).
+        by_patient: its interval with patients as independent.
+        form: format of each number, e.g. ``+.4f`` for a difference.
+    """
+    text = f"{value:{form}} [{ci95[0]:{form}}, {ci95[1]:{form}}]"
+    return text if by_patient is None else f"{text}, by patient [{by_patient[0]:{form}}, {by_patient[1]:{form}}]"
 
 
 def labelled(labels: ArrayLike) -> NDArray[np.bool_]:

@@ -83,7 +83,7 @@ def divide(dataset: Dataset, splits: Splits, *, seed: int) -> Division:
         ConfigError: train or validation has fewer than two images of a label, or a patient lies in test as well.
     """
     values = np.array(dataset.splits)
-    pool = np.flatnonzero(np.isin(values, [splits.train, *([splits.validation] if splits.validation else [])]))
+    pool = _pool(values, splits)
     _require_both_labels(dataset.labels[pool], "train and validation")
     _require_apart(dataset, pool, values == splits.test)
     if splits.near_duplicate_correlation is not None:
@@ -137,6 +137,12 @@ def _require_both_labels(labels: NDArray[np.int64], name: str) -> None:
         )
 
 
+def _pool(values: NDArray[np.str_], splits: Splits) -> NDArray[np.int64]:
+    """Return the indices of the images that training may see."""
+    seen = [splits.train, *([splits.validation] if splits.validation else [])]
+    return np.flatnonzero(np.isin(values, seen))
+
+
 def _require_apart(dataset: Dataset, pool: NDArray[np.int64], test: NDArray[np.bool_]) -> None:
     """Refuse a data set whose test split shares a patient with train or validation: its figures would flatter."""
     groups = np.array(dataset.groups)
@@ -151,9 +157,11 @@ def test_indices(dataset: Dataset, splits: Splits) -> NDArray[np.int64]:
     """Return the indices of the test split, sorted, without a look at any other image.
 
     Raises:
-        ConfigError: the split is empty.
+        ConfigError: the split is empty, or a patient lies in train or validation as well.
     """
-    indices = np.flatnonzero(np.array(dataset.splits) == splits.test)
+    values = np.array(dataset.splits)
+    indices = np.flatnonzero(values == splits.test)
+    _require_apart(dataset, _pool(values, splits), values == splits.test)
     if len(indices) == 0:
         known = sorted(set(dataset.splits))
         raise ConfigError(f"test split: expected images of {splits.test!r}, found none; the data set has {known}")

@@ -166,8 +166,8 @@ def _require_own_division(bundle: Bundle, now: _Trained, recipe: str) -> None:
         )
 
 
-def _worded(division: _Trained) -> str:
-    return f"{division.train_images} train and {division.validation_images} validation images with seed {division.seed}"
+def _worded(trained: _Trained) -> str:
+    return f"{trained.train_images} train and {trained.validation_images} validation images with seed {trained.seed}"
 
 
 def _screened(

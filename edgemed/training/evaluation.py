@@ -25,8 +25,8 @@ class Figure(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         ci95: DeLong or Wilson, with images as independent.
-        ci95_by_patient: percentiles over resamples of whole patients; None where no patient has several images, or
-            where the resamples show no spread or leave the figure undefined.
+        ci95_by_patient: percentiles over resamples of whole patients at the prevalence of the data; None where no
+            patient has several images, or where the resamples show no spread or leave the figure undefined.
     """
 
     value: float

@@ -228,3 +228,67 @@ def test_evidence_is_refused_with_a_reason(folder: Path, tmp_path: Path, name: s
         build_folder(folder, (tmp_path / name,))
 
     assert str(caught.value) == f"{tmp_path / name}: {message}"
+
+
+def evaluation(**stated: object) -> bytes:
+    """Return an evaluation of the tiny model at version 2 of its thresholds, but for what is stated."""
+    figure = {"value": 0.9, "ci95": [0.8, 0.95], "ci95_by_patient": None}
+    point = {"name": "rule-out", "threshold": 0.4, "accuracy": figure, "sensitivity": figure, "specificity": figure}
+    document = {
+        "model": MODEL_DIGEST,
+        "decision_version": 2,
+        "backend": "litert",
+        "split": "test",
+        "n": 40,
+        "n_abnormal": 10,
+        "auc": figure,
+        "operating_points": [point],
+        "decisions": {"alert": 12, "clear": 28},
+        "interval": "95 %; Wilson",
+        "unit": "image",
+        **stated,
+    }
+    return json.dumps({key: value for key, value in document.items() if value is not None}).encode()
+
+
+@pytest.fixture
+def decided(folder: Path) -> Path:
+    """Return the artifact folder with a card and thresholds of version 2."""
+    (folder / "card.md").write_text("# tiny\n")
+    (folder / "decision.json").write_text(json.dumps({"model": MODEL_DIGEST, "version": 2}))
+    return folder
+
+
+def test_evaluation_of_this_model_enters_evidence_and_card(decided: Path, tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_bytes(evaluation())
+
+    members = archive.read(build_folder(decided, (tmp_path / "test.json",))).members
+
+    assert members["evidence/test.json"] == evaluation()
+    assert b"- AUC 0.9000 [0.8000, 0.9500]\n" in members["card.md"]
+
+
+OTHER_DIGEST = "sha256:" + 64 * "0"
+EVALUATIONS_REFUSED = {
+    "another model": (
+        {"model": OTHER_DIGEST},
+        f"model: expected {MODEL_DIGEST}, as in decision.json, got {OTHER_DIGEST}",
+    ),
+    "a model it does not name": ({"model": None}, f"model: expected {MODEL_DIGEST}, as in decision.json, got None"),
+    "other thresholds": ({"decision_version": 1}, "decision_version: expected 2, as in decision.json, got 1"),
+}
+
+
+@pytest.mark.parametrize("given_as", ["--evidence", "part of the folder"])
+@pytest.mark.parametrize(("stated", "message"), EVALUATIONS_REFUSED.values(), ids=EVALUATIONS_REFUSED)
+def test_evaluation_of_something_else_is_refused(
+    decided: Path, tmp_path: Path, stated: dict[str, object], message: str, given_as: str
+) -> None:
+    place = tmp_path if given_as == "--evidence" else decided / "evidence"
+    place.mkdir(exist_ok=True)
+    (place / "test.json").write_bytes(evaluation(**stated))
+
+    with pytest.raises(ConfigError) as caught:
+        build_folder(decided, (place / "test.json",) if given_as == "--evidence" else ())
+
+    assert str(caught.value) == f"evidence/test.json: {message}; evaluate this model, or leave the file out"

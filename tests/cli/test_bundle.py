@@ -241,3 +241,51 @@ def test_info_says_first_whether_it_is_verified(capsys: pytest.CaptureFixture[st
     lines = out.splitlines()
     assert lines[0].split() == line.split()
     assert any(shown.split() == ["bundle", "tiny", "1.0.0,", "release", "1"] for shown in lines)
+
+
+CARD = "# tiny\n\nGrösse: 1 \x1b[31mrot\x07\n"
+SHOWN_CARD = "# tiny\n\nGrösse: 1 \\x1b[31mrot\\x07\n"
+
+
+@pytest.fixture
+def carded(home: Path) -> Path:
+    """Return a bundle with a card that tries to move the terminal."""
+    raw = archive.build(
+        tiny.ARTIFACT,
+        {**tiny.MEMBERS, "card.md": CARD.encode()},
+        version="1.0.0",
+        release=1,
+        private_keys=[tiny.KEY],
+    )
+    (home / "carded.edgemed").write_bytes(raw)
+    return home / "carded.edgemed"
+
+
+MARKS = {
+    "known": ("my.pub", ""),
+    "stranger": ("other.pub", "verified  NO: signature not checked, no key you trust has signed this\n"),
+}
+
+
+@pytest.mark.usefixtures("carded")
+@pytest.mark.parametrize(("key", "mark"), MARKS.values(), ids=MARKS)
+def test_info_prints_the_card_and_marks_it_where_nobody_known_signed(
+    capsys: pytest.CaptureFixture[str], key: str, mark: str
+) -> None:
+    assert ran(capsys, "bundle", "info", "carded.edgemed", "--trust", key, "--card") == (0, SHOWN_CARD, mark)
+
+
+@pytest.mark.usefixtures("carded")
+def test_info_adds_the_card_to_its_document(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["bundle", "info", "carded.edgemed", "--trust", "my.pub", "--json"]
+    plain, with_card = json.loads(ran(capsys, *words)[1]), json.loads(ran(capsys, *words, "--card")[1])
+
+    assert with_card == {**plain, "card": CARD}
+
+
+def test_info_of_a_bundle_without_a_card_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(capsys, "bundle", "info", "tiny.edgemed", "--trust", "my.pub", "--card") == (
+        2,
+        "",
+        "edgemed: tiny.edgemed: carries no model card; leave --card away\n",
+    )

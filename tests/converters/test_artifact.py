@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,65 @@ def test_failure_while_writing_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written"):
         artifact.write(folder, DESCRIPTION, {"a/b": b"", "a/b/c": b"a file stands where a folder must"})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_asking_makes_nothing(tmp_path: Path) -> None:
+    artifact.require_writable(tmp_path / "new" / "artifact")
+    assert list(tmp_path.iterdir()) == []
+
+
+def _link(tmp_path: Path) -> Path:
+    artifact.write(tmp_path / "real", DESCRIPTION, {})
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    return tmp_path / "link"
+
+
+def _below_a_file(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_bytes(b"")
+    return tmp_path / "file" / "artifact"
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        pytest.param(
+            _link, "expected a plain folder, found a link or a mount point; choose another --out", id="link to an older"
+        ),
+        pytest.param(
+            lambda folder: folder / "..", "expected a folder with a name of its own; choose another --out", id="no name"
+        ),
+        pytest.param(_below_a_file, "cannot be written: Not a directory; choose another --out", id="below a file"),
+        pytest.param(
+            lambda folder: folder / ("a" * 300),
+            "cannot be written: File name too long; choose another --out",
+            id="name too long",
+        ),
+    ],
+)
+def test_what_write_would_refuse_is_refused_before_the_work(
+    tmp_path: Path, made: Callable[[Path], Path], message: str
+) -> None:
+    folder = made(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ConfigError) as caught:
+        artifact.require_writable(folder)
+    assert str(caught.value) == f"{folder}: {message}"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_empty_path_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"^\.: expected a folder with a name of its own"):
+        artifact.require_writable(Path())
+
+
+def test_error_without_a_system_text_is_not_called_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**options: object) -> None:
+        raise FileNotFoundError("No usable temporary file name found")
+
+    monkeypatch.setattr(artifact.tempfile, "TemporaryFile", refuse)
+    with pytest.raises(ConfigError) as caught:
+        artifact.require_writable(tmp_path / "artifact")
+    assert str(caught.value) == (
+        f"{tmp_path / 'artifact'}: cannot be written: No usable temporary file name found; choose another --out"
+    )

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed import targets
+from edgemed import schema, targets
 from edgemed.errors import BundleError
+from edgemed.imaging import preprocess
+from edgemed.imaging.frame import Frame
 from edgemed.runtime import backends, golden
 from edgemed.runtime.golden import Verdict
 from edgemed.runtime.interpreter import Interpreter, Kernels
@@ -170,6 +172,57 @@ def test_int8_survives_its_base64(values: list[int]) -> None:
     encoded = golden.encode_int8(np.array(values, np.int8))
 
     assert np.frombuffer(base64.b64decode(encoded), np.int8).tolist() == values
+
+
+def _deep() -> np.ndarray:
+    """Return a (48, 48) uint16 picture of 12 significant bits."""
+    return tiny.picture().astype(np.uint16) << 4 | 9
+
+
+def _plane_of_twelve_bits() -> np.ndarray:
+    frame = Frame(pixels=_deep(), source="scan.dcm", bits=12)
+    return preprocess.apply(frame, preprocess.parse(schema.encode_json(tiny.PREPROCESSING)))
+
+
+@pytest.mark.parametrize(
+    ("bits", "plane_gray"),
+    [pytest.param(12, 0, id="as it was"), pytest.param(None, 200, id="taken for 16 bits: nearly black")],
+)
+def test_depth_of_the_source_frame_is_kept_beside_its_png(bits: int | None, plane_gray: int) -> None:
+    extra = vectors(bits=bits)
+    extra |= {"golden/00.png": tiny.png(_deep()), "golden/00.plane.png": tiny.png(_plane_of_twelve_bits())}
+
+    found = report(FakeInterpreter(), extra).vectors[0].plane_gray
+
+    assert found == 0 if plane_gray == 0 else found > plane_gray
+
+
+@pytest.mark.parametrize(
+    ("pixels", "bits", "message"),
+    [
+        pytest.param(
+            tiny.picture(),
+            12,
+            "golden vector: golden/00.png: bits: expected one of (8,) for uint8, got 12",
+            id="8 bits",
+        ),
+        pytest.param(
+            _deep(), 10, "golden vector: golden/00.png: pixels: expected values below 2^10, got one above", id="too few"
+        ),
+    ],
+)
+def test_depth_that_the_picture_does_not_have_is_refused(pixels: np.ndarray, bits: int, message: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        report(FakeInterpreter(), {**vectors(bits=bits), "golden/00.png": tiny.png(pixels)})
+
+    assert str(caught.value) == message
+
+
+def test_vectors_without_a_depth_are_still_read() -> None:
+    plain = members(FakeInterpreter())["golden/vectors.json"]
+
+    assert "bits" not in json.loads(plain)[0]
+    assert golden.parse_vectors(plain)[0].bits is None
 
 
 def test_tolerance_survives_its_json() -> None:
