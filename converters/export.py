@@ -1,4 +1,4 @@
-"""From a fake-quantized twin to an int8 TFLite file, checked to be int8 throughout.
+"""From a fake-quantized twin to an int8 TFLite file, checked to hold integers only.
 
 raw = export.int8_tflite(twin, planes)
 """
@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from converters import qat
 from edgemed import native_output, tflite
 from edgemed.errors import ConversionError
 
@@ -25,15 +26,19 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def int8_tflite(twin: keras.Model, planes: NDArray[np.uint8]) -> bytes:
-    """Return the int8 TFLite file of a fake-quantized model: batch 1, int8 inputs and outputs, names kept.
+    """Return the int8 TFLite file of a fake-quantized model: batch 1, int8 input and outputs, the names it gives them.
 
     Args:
         twin: trained or calibrated result of `converters.qat.quantization_aware`.
-        planes: (N, H, W) uint8, N >= 1. The converter insists on a representative set; the trained ranges win over it.
+        planes: (N, H, W) uint8, N >= 1. The converter insists on a representative set and gets the first 8; the ranges
+            of the twin win over it.
 
     Raises:
+        ValueError: no plane was given.
         ConversionError: the converter refused the model, or a tensor is left that is not an integer.
     """
+    if len(planes) == 0:
+        raise ValueError("planes: expected at least one, got none")
     raw = _converted(_batch_of_one(twin), planes)
     model = tflite.read(raw, source=f"{twin.name}.tflite")
     if left := tflite.float_tensors(model):
@@ -57,8 +62,8 @@ def _converted(single: keras.Model, planes: NDArray[np.uint8]) -> bytes:
     import tensorflow as tf
 
     def representative() -> Iterator[list[NDArray[np.float32]]]:
-        for plane in planes[:8]:
-            yield [plane[np.newaxis, ..., np.newaxis].astype(np.float32)]
+        for stack in qat.batches(planes[:8], 1):
+            yield [stack]
 
     converter = tf.lite.TFLiteConverter.from_keras_model(single)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -80,5 +85,9 @@ def _run(converter: Any, name: str) -> Any:
     try:
         return converter.convert()
     except (convert.ConverterError, ValueError, RuntimeError) as err:
-        first = str(err).strip().splitlines()[0][:300]
-        raise ConversionError(f"{name}: the TFLite converter refused the model: {first}") from err
+        raise ConversionError(f"{name}: the TFLite converter refused the model: {_first_line(err)}") from err
+
+
+def _first_line(err: Exception) -> str:
+    """Return the start of a message, or the error's class where it has none: the converter's run to pages."""
+    return next(iter(str(err).strip().splitlines()), type(err).__name__)[:300]

@@ -3,12 +3,14 @@
 What the twin computes is what int8 TFLite computes, up to rounding inside the kernels:
 
 - BatchNormalization is folded into the convolution or dense layer before it, as TFLite does;
-- weights are int8 per output channel, symmetric, in [-127, 127];
+- weights are int8, symmetric, in [-127, 127]: convolutions per output channel, dense layers per tensor;
 - activations are int8 per tensor, asymmetric, with a tracked range that always holds 0. A quantizer stands where
   TFLite stores a tensor: after an activation that TFLite fuses, not before it.
 
 Fake quantization goes through ``keras.quantizers``, which on TensorFlow emits the operators that the TFLite
 converter recognises, and trains on Keras' other backends as well.
+
+Graphs of which this cannot be kept are refused: `converters.quantizable`.
 
     twin = qat.quantization_aware(model)
     qat.calibrate(twin, planes)
@@ -20,7 +22,6 @@ CVPR 2018.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,7 +30,9 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from edgemed.errors import ConversionError
+from converters import graph, quantizable
+from converters.graph import Graph
+from converters.quantizable import REMOVED, SAME_RANGE, WEIGHTED
 
 __all__ = [
     "ActivationQuantizer",
@@ -43,23 +46,6 @@ __all__ = [
 ]
 
 PLANE_RANGE = (0.0, 255.0)  # grey levels of the input plane
-
-_WEIGHTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
-# Leave values where they are, or pick among them: the output keeps the input's range and TFLite its scale.
-_SAME_RANGE = (layers.MaxPooling2D, layers.Flatten, layers.Reshape)
-_REMOVED = (layers.Dropout, layers.SpatialDropout2D)
-_NEW_RANGE = (layers.Add, layers.GlobalAveragePooling2D, layers.AveragePooling2D)
-_FUSED = (layers.ReLU,)
-_SUPPORTED = (
-    *_WEIGHTED,
-    *_SAME_RANGE,
-    *_REMOVED,
-    *_NEW_RANGE,
-    *_FUSED,
-    layers.BatchNormalization,
-    layers.Rescaling,
-    layers.InputLayer,
-)
 
 
 @keras.saving.register_keras_serializable("edgemed")
@@ -112,8 +98,14 @@ class ActivationQuantizer(layers.Layer):
         return {**super().get_config(), "momentum": self.momentum, "fixed": self.fixed}
 
 
-def _fake_quantized(kernel: Any, *, axis: int) -> Any:
-    """Return a kernel rounded to int8 per slice along its output-channel axis."""
+def _fake_quantized(kernel: Any, *, axis: int | None) -> Any:
+    """Return a kernel rounded to int8, symmetric, its largest magnitude standing for 127.
+
+    Args:
+        kernel: of any rank.
+        axis: that of the output channels, each of which gets a scale: 3 of a convolution's kernel (h, w, in, out); 2 of
+            a depthwise kernel (h, w, channels, 1), where every input channel makes one output channel. None: one scale.
+    """
     others = tuple(other for other in range(len(kernel.shape)) if other != axis)
     # 2**-20 keeps the scale of an all-zero channel positive; the step through the limit is no direction for training.
     limit = ops.stop_gradient(ops.maximum(ops.max(ops.abs(kernel), axis=others), 2.0**-20))
@@ -133,13 +125,13 @@ class QuantizedConv2D(layers.Conv2D):
 
 @keras.saving.register_keras_serializable("edgemed")
 class QuantizedDepthwiseConv2D(layers.DepthwiseConv2D):
-    """DepthwiseConv2D whose kernel is fake-quantized per output channel."""
+    """DepthwiseConv2D of multiplier 1 whose kernel is fake-quantized per channel."""
 
     def call(self, inputs: Any) -> Any:
         """Return the convolution with the rounded kernel."""
         outputs = ops.depthwise_conv(
             inputs,
-            _fake_quantized(self.kernel, axis=2),
+            _fake_quantized(self.kernel, axis=2),  # (h, w, channels, 1)
             strides=self.strides,
             padding=self.padding,
             dilation_rate=self.dilation_rate,
@@ -152,14 +144,19 @@ class QuantizedDepthwiseConv2D(layers.DepthwiseConv2D):
 
 @keras.saving.register_keras_serializable("edgemed")
 class QuantizedDense(layers.Dense):
-    """Dense whose kernel is fake-quantized per output unit."""
+    """Dense whose kernel is fake-quantized with one scale: the TFLite converter refuses a trained one per unit."""
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Return the product with the rounded kernel."""
-        outputs = ops.matmul(inputs, _fake_quantized(self.kernel, axis=1))
+        outputs = ops.matmul(inputs, _fake_quantized(self.kernel, axis=None))
         if self.use_bias:
             outputs = ops.add(outputs, self.bias)
         return self.activation(outputs) if self.activation is not None else outputs
+
+
+def _with_zero(low: float, high: float) -> tuple[float, float]:
+    """Return the range widened to hold 0, which int8 must be able to express."""
+    return min(low, 0.0), max(high, 0.0)
 
 
 @keras.saving.register_keras_serializable("edgemed")
@@ -176,8 +173,8 @@ class QuantizedRescaling(layers.Layer):
         super().__init__(**options)
         self.scale, self.offset, self.source = float(scale), float(offset), (float(source[0]), float(source[1]))
         low, high = (edge * self.scale for edge in self.source)
-        self.scaled = ActivationQuantizer(fixed=(low, high), name="scaled")
-        self.shifted = ActivationQuantizer(fixed=(low + self.offset, high + self.offset), name="shifted")
+        self.scaled = ActivationQuantizer(fixed=_with_zero(low, high), name="scaled")
+        self.shifted = ActivationQuantizer(fixed=_with_zero(low + self.offset, high + self.offset), name="shifted")
 
     def build(self, input_shape: Any) -> None:
         """Build the two quantizers."""
@@ -198,32 +195,31 @@ def quantization_aware(model: keras.Model) -> keras.Model:
     """Return the fake-quantized twin of a float model, with its weights, its ranges still unseen.
 
     Args:
-        model: functional, one input plane of grey levels 0..255, built from the layers listed in `_SUPPORTED`.
+        model: functional, one input plane of grey levels 0..255, built from `converters.quantizable.SUPPORTED`.
 
     Raises:
         ConversionError: the model is not functional, or has layers that cannot be quantized; all are named.
     """
-    _check(model)
-    folded = _foldable(model)
-    outputs = {id(tensor) for tensor in keras.tree.flatten(model.output)}
+    found = graph.of(model)
+    quantizable.require(found)
+    folded = _folded(found)
 
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        if isinstance(args[0], keras.KerasTensor) and isinstance(args[0]._keras_history.operation, layers.InputLayer):
-            args = (plane_range(args[0]), *args[1:])
+        args = keras.tree.map_structure(lambda value: plane_range(value) if _is_plane(value) else value, args)
         result = args[0] if isinstance(layer, layers.Identity) else layer(*args, **kwargs)
         quantizer = quantizers.get(layer.name)
         return quantizer(result) if quantizer is not None else result
 
     # Without it the input's scale would come from the representative set.
     plane_range = ActivationQuantizer(fixed=PLANE_RANGE, name="plane_range")
-    quantizers = {
-        layer.name: _quantizer(layer, is_output=any(id(out) in outputs for out in _tensors(layer)))
-        for layer in model.layers
-        if _is_stored(layer)
-    }
+    quantizers = {layer.name: _quantizer(layer, found) for layer in model.layers if _is_stored(layer, found)}
     twin = keras.models.clone_model(model, clone_function=lambda layer: _clone(layer, folded), call_function=call)
     _copy_weights(model, twin, folded)
     return twin
+
+
+def _is_plane(value: Any) -> bool:
+    return isinstance(value, keras.KerasTensor) and isinstance(value._keras_history.operation, layers.InputLayer)
 
 
 def calibrate(twin: keras.Model, planes: NDArray[np.uint8], *, batch: int = 32) -> None:
@@ -243,61 +239,27 @@ def calibrate(twin: keras.Model, planes: NDArray[np.uint8], *, batch: int = 32) 
         twin(stack, training=True)
 
 
-def _check(model: keras.Model) -> None:
-    """Refuse every layer that has no fake-quantized form, all in one error."""
-    if not isinstance(model, keras.models.Model) or not hasattr(model, "_run_through_graph"):
-        raise ConversionError(
-            f"{model.name}: expected a functional Keras model, got {type(model).__name__}; "
-            "build it with keras.Model(inputs, outputs)"
-        )
-    problems = [problem for layer in model.layers if (problem := _problem(layer))]
-    if problems:
-        raise ConversionError(f"{model.name}: cannot be quantized: " + "; ".join(problems))
-
-
-def _problem(layer: layers.Layer) -> str:
-    kind = type(layer).__name__
-    if type(layer) not in _SUPPORTED:
-        names = [supported.__name__ for supported in _SUPPORTED]
-        near = difflib.get_close_matches(kind, names, n=1, cutoff=0.3)
-        return f"layer {layer.name!r} is a {kind}" + (f", the nearest supported one is {near[0]}" if near else "")
-    if isinstance(layer, layers.BatchNormalization) and not isinstance(_producer(layer), _WEIGHTED):
-        return f"layer {layer.name!r} is a BatchNormalization that follows no convolution or dense layer"
-    if isinstance(layer, _WEIGHTED) and layer.activation not in (keras.activations.linear, keras.activations.relu):
-        return f"layer {layer.name!r} has the activation {layer.activation.__name__}, expected linear or relu"
-    if len(layer._inbound_nodes) > 1:
-        return f"layer {layer.name!r} is used {len(layer._inbound_nodes)} times, expected once"
-    return ""
-
-
-def _producer(layer: layers.Layer) -> layers.Layer:
-    """Return the layer that makes this layer's first input."""
-    return layer._inbound_nodes[0].input_tensors[0]._keras_history.operation
-
-
-def _consumers(layer: layers.Layer) -> list[layers.Layer]:
-    return [node.operation for node in layer._outbound_nodes]
-
-
-def _tensors(layer: layers.Layer) -> list[Any]:
-    return [tensor for node in layer._inbound_nodes for tensor in node.output_tensors]
-
-
-def _foldable(model: keras.Model) -> dict[str, layers.BatchNormalization]:
+def _folded(found: Graph) -> dict[str, layers.BatchNormalization]:
     """Return the normalisation to fold into each weighted layer, by that layer's name."""
-    return {_producer(layer).name: layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)}
+    norms = (layer for layer in found.operations if isinstance(layer, layers.BatchNormalization))
+    return {found.sources[norm.name][0].name: norm for norm in norms}
 
 
-def _is_stored(layer: layers.Layer) -> bool:
+def _is_stored(layer: layers.Layer, found: Graph) -> bool:
     """Tell whether TFLite stores this layer's output with a range of its own."""
-    if isinstance(layer, (*_REMOVED, *_SAME_RANGE, layers.InputLayer, layers.Rescaling)):
+    if isinstance(layer, (*REMOVED, *SAME_RANGE, layers.InputLayer, layers.Rescaling)):
         return False
-    fused = _consumers(layer)
-    return not (len(fused) == 1 and isinstance(fused[0], (layers.BatchNormalization, *_FUSED)))
+    return quantizable.merged_into(layer, found) is None
 
 
-def _quantizer(layer: layers.Layer, *, is_output: bool) -> ActivationQuantizer:
-    return ActivationQuantizer(momentum=None if is_output else 0.99, name=f"{layer.name}_range")
+def _quantizer(layer: layers.Layer, found: Graph) -> ActivationQuantizer:
+    return ActivationQuantizer(momentum=None if _is_output(layer, found) else 0.99, name=f"{layer.name}_range")
+
+
+def _is_output(layer: layers.Layer, found: Graph) -> bool:
+    """Tell whether the values of this layer leave the model, perhaps through layers that keep its range."""
+    keeping = [after for after in found.followers[layer.name] if isinstance(after, (*REMOVED, *SAME_RANGE))]
+    return layer.name in found.outputs or any(_is_output(after, found) for after in keeping)
 
 
 _QUANTIZED: dict[type[layers.Layer], type[layers.Layer]] = {
@@ -309,7 +271,7 @@ _QUANTIZED: dict[type[layers.Layer], type[layers.Layer]] = {
 
 def _clone(layer: layers.Layer, folded: dict[str, layers.BatchNormalization]) -> layers.Layer:
     config = layer.get_config()
-    if isinstance(layer, (layers.BatchNormalization, *_REMOVED)):
+    if isinstance(layer, (layers.BatchNormalization, *REMOVED)):
         return layers.Identity(name=layer.name)
     if isinstance(layer, layers.Rescaling):
         return QuantizedRescaling(scale=layer.scale, offset=layer.offset, source=PLANE_RANGE, name=layer.name)
@@ -321,7 +283,7 @@ def _clone(layer: layers.Layer, folded: dict[str, layers.BatchNormalization]) ->
 
 def _copy_weights(model: keras.Model, twin: keras.Model, folded: dict[str, layers.BatchNormalization]) -> None:
     for layer in model.layers:
-        if not isinstance(layer, _WEIGHTED):
+        if not isinstance(layer, WEIGHTED):
             continue
         kernel, *bias = layer.get_weights()
         if layer.name in folded:
@@ -341,7 +303,7 @@ def _fold(
         shift = shift + bias[0] * gain
     if norm.center:
         shift = shift + np.asarray(norm.beta, np.float64)
-    # A depthwise kernel has its output channels on the last two axes.
+    # A depthwise kernel is (h, w, channels, 1).
     shape = kernel.shape[-2:] if isinstance(layer, layers.DepthwiseConv2D) else kernel.shape[-1:]
     return (kernel * gain.reshape(shape)).astype(np.float32), [shift.astype(np.float32)]
 

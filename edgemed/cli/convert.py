@@ -28,7 +28,7 @@ def convert(
     out: Path = typer.Option(..., help="Artifact folder to make."),
     data: Path | None = typer.Option(None, help="Folder of the data set. Default: where the run found it."),
     peer_python: list[Path] = typer.Option(
-        [], metavar="PYTHON", help="Python of an environment with tflite-runtime, to measure its answers too."
+        [], metavar="PYTHON", help="Python of another environment with a back end, to measure its answers too."
     ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:

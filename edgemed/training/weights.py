@@ -24,7 +24,8 @@ def locate(model: Model, folder: Path, *, given: Path | None = None, from_scratc
         from_scratch: random weights, asked for by the user.
 
     Raises:
-        ConfigError: the folder or the file is missing, or is not the one the recipe names; both ways out are in the message.
+        ConfigError: the folder or the file is missing, or the file is not the one the recipe names; the ways out are in
+            the message.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder}: expected the folder of the data set, found none; check --data")

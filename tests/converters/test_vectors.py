@@ -29,7 +29,7 @@ def _made(frames: list[Frame], *, count: int = 4) -> tuple[dict[str, bytes], ans
 
 @pytest.mark.parametrize(("frames", "bits"), [(EIGHT, 8), (TWELVE, 12)], ids=["8 bits", "12 bits"])
 def test_vectors_replay_exactly_on_their_own_back_end(frames: list[Frame], bits: int) -> None:
-    found, reference = _made(frames)
+    found, _ = _made(frames)
     entry = {"backend": "litert", "kernels": "xnnpack", "architecture": targets.architecture(), "n": 1}
     allowed = {"schema": 1, "reference": "test", "entries": [{**entry, "plane_gray": 0, "logit_lsb": 0, "score": 0.0}]}
     bundle = tiny.bundle(tiny.model(), extra={**found, golden.TOLERANCE: schema.encode_json(allowed)})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -31,12 +32,49 @@ def test_program_writes_the_outputs_of_every_plane(tmp_path: Path, planes: Path,
     kernels = Kernels.REFERENCE if reference else Kernels.XNNPACK
     interpreter = backends.load(tiny.model(), kernels=kernels)
     with np.load(tmp_path / "out") as written:
-        assert sorted(written) == ["embedding", "evidence", "logit"]
+        assert sorted(written) == ["@backend", "@machine", "embedding", "evidence", "logit"]
+        assert (str(written["@backend"]), str(written["@machine"])) == (interpreter.backend, platform.machine())
         assert written["evidence"].shape == (3, 4, 4, 1)
         for index, plane in enumerate(np.load(planes)):
             tensor = (plane.astype(np.int16) - 128).astype(np.int8)[None, :, :, None]
             expected = interpreter.invoke({"plane": tensor})
-            assert {n: written[n][index].tolist() for n in written} == {n: v[0].tolist() for n, v in expected.items()}
+            assert {n: written[n][index].tolist() for n in expected} == {n: v[0].tolist() for n, v in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("installed", "words", "ending"),
+    [
+        pytest.param(("litert",), [], (0, ""), id="one of two"),
+        pytest.param(("tflite-runtime",), ["--backend", "tflite-runtime"], (0, ""), id="the named one"),
+        pytest.param(
+            ("litert",),
+            ["--backend", "tflite-runtime"],
+            (1, "replay: not installed: tflite-runtime\n"),
+            id="another than the named one",
+        ),
+        pytest.param((), [], (1, "replay: not installed: litert, tflite-runtime\n"), id="none"),
+    ],
+)
+def test_check_tells_whether_a_back_end_is_installed(
+    installed: tuple[str, ...],
+    words: list[str],
+    ending: tuple[int, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(backends, "available", lambda: installed)
+
+    code = replay.main(["--check", *words])
+
+    assert (code, capsys.readouterr().err) == ending
+
+
+def test_run_without_its_three_paths_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        replay.main(["model.tflite"])
+
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.endswith("error: expected MODEL PLANES OUT\n")
 
 
 def test_program_loads_no_more_than_it_needs(tmp_path: Path, planes: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from edgemed import schema
 from edgemed.training import recipe as recipes
 from edgemed.training.recipe import Recipe
 from tests.training import blobs as made
@@ -24,8 +23,3 @@ def blobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("blobs")
     made.write(folder, {"train": 32, "val": 20, "test": 10})
     return folder
-
-
-def as_yaml(recipe: Recipe) -> bytes:
-    """Return a recipe as YAML that parses back; JSON is YAML."""
-    return schema.encode_json(recipe)

@@ -13,6 +13,7 @@ from edgemed.training import batches, fit, prepare, weights
 from edgemed.training import run as runs
 from edgemed.training.progress import Silent
 from edgemed.training.recipe import Recipe
+from edgemed.training.sources import ManifestCsv
 
 pytestmark = pytest.mark.tensorflow
 
@@ -125,3 +126,85 @@ def test_other_weights_than_the_recipes_are_refused(blob_recipe: Recipe, tmp_pat
     model = msgspec.structs.replace(blob_recipe.model, pretrained="w.h5", pretrained_sha256="sha256:" + "0" * 64)
     with pytest.raises(ConfigError, match=r"expected the recipe's weights sha256:0{64}, got sha256:[0-9a-f]{64}"):
         weights.locate(model, tmp_path)
+
+
+def _cut_run(blobs: Path, recipe: Recipe, out: Path) -> None:
+    """Leave a run that was interrupted in its second epoch."""
+    with pytest.raises(KeyboardInterrupt):
+        fit.train(recipe, blobs, out, progress=Interrupting(at_step=6))
+
+
+def test_checkpoint_that_run_json_does_not_name_is_ignored(
+    whole: Path, blobs: Path, blob_recipe: Recipe, tmp_path: Path
+) -> None:
+    """A cut between the checkpoint and ``run.json`` leaves such a file: its epoch must be trained again, not after."""
+    out = tmp_path / "cut"
+    _cut_run(blobs, blob_recipe, out)
+    (out / "checkpoint-0001.keras").write_bytes((out / "checkpoint-0000.keras").read_bytes())
+    fit.train(blob_recipe, blobs, out, resume=True)
+    assert runs.read(out).history == runs.read(whole).history
+    assert sorted(path.name for path in out.iterdir()) == ["model.keras", "run.json"]
+
+
+def test_full_disk_is_told_and_what_was_whole_stays(blobs: Path, blob_recipe: Recipe, tmp_path: Path) -> None:
+    import resource
+
+    out = tmp_path / "cut"
+    _cut_run(blobs, blob_recipe, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(ConfigError, match=r"checkpoint-0001\.keras: cannot be written|model\.keras: cannot be"):
+            fit.train(blob_recipe, blobs, out, resume=True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_recipe_that_makes_no_model_leaves_no_run(blobs: Path, blob_recipe: Recipe, tmp_path: Path) -> None:
+    wrong = msgspec.structs.replace(blob_recipe, model=msgspec.structs.replace(blob_recipe.model, cut="block_99"))
+    with pytest.raises(ConfigError, match=r"model\.cut: expected one of"):
+        fit.train(wrong, blobs, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_model_is_a_config_error(tmp_path: Path) -> None:
+    (tmp_path / "model.keras").write_bytes(b"PK half of an archive")
+    with pytest.raises(ConfigError, match=r"model\.keras: expected a saved Keras model, got a damaged one"):
+        fit.load_best(tmp_path)
+
+
+def test_run_without_a_whole_epoch_may_be_started_again(
+    whole: Path, blobs: Path, blob_recipe: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit.train(blob_recipe, blobs, tmp_path, progress=Interrupting(at_step=2))
+    fit.train(blob_recipe, blobs, tmp_path)
+    assert runs.read(tmp_path).history == runs.read(whole).history
+
+
+def test_labels_weigh_the_same_over_an_epoch(blob_recipe: Recipe, rng: np.random.Generator) -> None:
+    planes = rng.integers(0, 256, (40, 32, 32)).astype(np.uint8)
+    labels = np.repeat([0, 1], [30, 10])
+    made = batches.Batches(planes, labels, blob_recipe.augmentation, seed=1, epoch=0, size=16)
+    sums = {0.0: 0.0, 1.0: 0.0}
+    for index in range(len(made)):
+        _, truth, weight = made[index]
+        for label, share in zip(truth["logit"][:, 0], weight["logit"], strict=True):
+            sums[float(label)] += float(share)
+    assert sums[0.0] == pytest.approx(sums[1.0]) == pytest.approx(20.0)
+
+
+def test_separation_says_what_was_checked(blob_recipe: Recipe) -> None:
+    assert runs.separation(blob_recipe) == (
+        "Validation shares no near-duplicate (28 x 28 thumbnails that correlate above 0.999) with train; "
+        "patients are not known."
+    )
+    known = ManifestCsv(
+        normal=("0",), abnormal=("1",), file="m.csv", images=None, path="p", label="l", split="s", group="g"
+    )
+    splits = msgspec.structs.replace(blob_recipe.data.splits, near_duplicate_correlation=None)
+    data = msgspec.structs.replace(blob_recipe.data, source=known, splits=splits)
+    by_patient = msgspec.structs.replace(blob_recipe, data=data)
+    assert runs.separation(by_patient) == "Validation shares no patient with train."
