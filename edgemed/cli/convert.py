@@ -172,7 +172,7 @@ def _lines(result: Conversion, out: Path) -> list[tuple[str, str]]:
         (point.name, f"sensitivity {point.sensitivity:.3f}, specificity {point.specificity:.3f} on validation"),
         *(
             (
-                f"{entry.backend}, {entry.kernels.value}",
+                f"{entry.backend}, {entry.kernels.value}, {entry.architecture}",
                 f"logit within {entry.logit_lsb} LSB, score within {entry.score:.4f}",
             )
             for entry in result.tolerance.entries
