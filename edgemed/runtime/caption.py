@@ -56,14 +56,15 @@ def _write_decision(strip: NDArray[np.uint8], screening: Screening) -> None:
 
 
 def _draw_scale(strip: NDArray[np.uint8]) -> None:
-    """Draw the colour scale at the right end."""
+    """Draw the colour scale and what the outline means at the right end."""
     width, height = _BAR_PX
-    left, top = strip.shape[1] - _MARGIN_PX - width, 34
+    left, top = strip.shape[1] - _MARGIN_PX - width, 30
     ramp = np.linspace(0.0, 1.0, width)[None].repeat(height, axis=0)
     strip[top : top + height, left : left + width] = scale.colours(ramp)
     _write(strip, "evidence above threshold", (left, top - 9), 0.38, _FAINT)
     _write(strip, "0", (left, top + height + 16), 0.38, _FAINT)
     _write(strip, f"{scale.TOP_LOG_ODDS:.0f} log-odds", (left + width - 68, top + height + 16), 0.38, _FAINT)
+    _write(strip, "white line: threshold", (left, top + height + 33), 0.38, _FAINT)
 
 
 def _write(strip: NDArray[np.uint8], text: str, at: tuple[int, int], size: float, colour: tuple[int, int, int]) -> None:
