@@ -1,23 +1,54 @@
-"""What native libraries write to stderr on their own, moved to the log: results and errors stay readable.
+"""What native libraries write to stderr on their own, caught: moved to the log, or read for what it says.
 
-The library itself never prints; this keeps what it calls from doing so.
+The library itself never prints; this keeps what it calls from doing so. Some decoders have no other way to say that
+data are damaged. Descriptor 2 belongs to the whole process: one block at a time, others wait.
 
     with native_output.to_log(_LOGGER):
         import tensorflow
+    with native_output.captured(re.compile("Corrupt JPEG data: .*")) as words:
+        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from logging import Logger
 from typing import IO
 
-__all__ = ["to_log"]
+__all__ = ["captured", "to_log"]
+
+# Two threads that swap descriptor 2 at once could leave it swapped.
+_SWAP = threading.RLock()
+
+
+@contextmanager
+def captured(pattern: re.Pattern[str]) -> Iterator[list[str]]:
+    """Yield a list that, once the block has ended, holds what of native stderr matches, line by line.
+
+    Of a pattern with one group, the list holds the group.
+
+    Other lines, and those of other threads, go on to stderr when the block ends. Nothing is caught where `to_log`
+    catches nothing. Costs about 20 microseconds.
+    """
+    found: list[str] = []
+
+    def sort_out(raw: bytes) -> None:
+        for line in raw.splitlines(keepends=True):
+            if match := pattern.search(line.decode(errors="replace")):
+                found.append(match[pattern.groups])
+            else:
+                with contextlib.suppress(OSError):
+                    os.write(2, line)
+
+    with _caught(sort_out):
+        yield found
 
 
 @contextmanager
@@ -28,7 +59,19 @@ def to_log(logger: Logger) -> Iterator[None]:
     stderr is closed, or there is no place to keep a file, nothing is caught. What a native call writes before it
     aborts the process is lost: nobody is left to log it.
     """
-    with ExitStack() as ends:
+
+    def log(raw: bytes) -> None:
+        for line in raw.decode(errors="replace").splitlines():
+            logger.debug(line)
+
+    with _caught(log):
+        yield
+
+
+@contextmanager
+def _caught(take: Callable[[bytes], None]) -> Iterator[None]:
+    """Hand over, after the block and with stderr restored, all that was written to descriptor 2."""
+    with _SWAP, ExitStack() as ends:
         try:
             kept = os.dup(2)
             ends.callback(os.close, kept)
@@ -36,18 +79,18 @@ def to_log(logger: Logger) -> Iterator[None]:
         except OSError:
             yield
             return
-        ends.callback(_log, caught, logger)
+        ends.callback(_hand_over, caught, take)
         _flush()
-        ends.callback(os.dup2, kept, 2)  # ends run last first: restored, then logged, then closed
+        ends.callback(os.dup2, kept, 2)  # ends run last first: restored, then handed over, then closed
         ends.callback(_flush)
         os.dup2(caught.fileno(), 2)
         yield
 
 
-def _log(caught: IO[bytes], logger: Logger) -> None:
+def _hand_over(caught: IO[bytes], take: Callable[[bytes], None]) -> None:
     caught.seek(0)
-    for line in caught.read().decode(errors="replace").splitlines():
-        logger.debug(line)
+    if raw := caught.read():
+        take(raw)
 
 
 def _flush() -> None:

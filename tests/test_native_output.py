@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,27 @@ def test_nothing_is_caught_where_there_is_no_place_for_it(
     with native_output.to_log(LOGGER):
         os.write(2, b"from C++\n")
     assert capfd.readouterr().err == "from C++\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"), [("bad .*", ["bad code"]), ("bad (.*)", ["code"])], ids=["whole match", "group"]
+)
+def test_matching_lines_are_captured_and_others_go_on(
+    capfd: pytest.CaptureFixture[str], pattern: str, words: list[str]
+) -> None:
+    with native_output.captured(re.compile(pattern)) as found:
+        os.write(2, b"before\nJPEG: bad code\nlast \xff")
+    assert found == words
+    assert capfd.readouterr().err.startswith("before\nlast ")
+
+
+def test_threads_that_capture_at_once_leave_stderr_in_its_place(capfd: pytest.CaptureFixture[str]) -> None:
+    def work(number: int) -> list[str]:
+        with native_output.captured(re.compile("number .*")) as found:
+            os.write(2, f"number {number}\n".encode())
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(200))) == [[f"number {number}"] for number in range(200)]
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "after\n"

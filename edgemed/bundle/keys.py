@@ -32,6 +32,7 @@ __all__ = [
     "parse_private",
     "parse_public",
     "read_public",
+    "require_new",
     "write_new",
 ]
 
@@ -167,17 +168,30 @@ def parse_private(raw: bytes, *, passphrase: bytes | None, source: str) -> Priva
     return PrivateKey(seed=key.private_bytes_raw())
 
 
+def require_new(path: Path) -> Path:
+    """Return where the public half of a new private key goes, after a look at both places.
+
+    Raises:
+        ConfigError: ``path`` is a folder or ends in ``.pub``, or either file exists already.
+    """
+    if path.is_dir():  # also the empty path, which has no name to put .pub after
+        raise ConfigError(f"{path}: expected a file to write the private key to, as in my.key, got a folder")
+    public = path.with_suffix(".pub")
+    if public == path:
+        raise ConfigError(f"{path}: .pub is the public half's name; give the private key another, as in my.key")
+    for place in (path, public):
+        if place.exists():
+            raise ConfigError(f"{place}: exists already; keys are never overwritten, choose another name")
+    return public
+
+
 def write_new(path: Path, key: PrivateKey, *, passphrase: bytes | None) -> Path:
     """Write a private key to ``path`` (mode 0600) and its public half beside it, and return the ``.pub`` path.
 
     Raises:
-        ConfigError: either file exists already, the folder cannot be written, or ``path`` itself ends in ``.pub``.
+        ConfigError: as `require_new`, or the folder cannot be written.
     """
-    public = path.with_suffix(".pub")
-    if public == path:
-        raise ConfigError(f"{path}: .pub is the public half's name; give the private key another, as in my.key")
-    if public.exists():
-        raise ConfigError(f"{public}: exists already; keys are never overwritten, choose another name")
+    public = require_new(path)
     _create(path, encode_private(key, passphrase=passphrase), mode=0o600)
     try:
         _create(public, encode_public(key.public), mode=0o644)

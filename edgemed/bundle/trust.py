@@ -2,7 +2,9 @@
 
 `verify` returns a bundle or raises; each step sees only what the steps before it have passed:
 
-1. Without a trusted key nothing is opened.
+0. A path (`open_bundle`, `inspect_file`) is no folder, and a file there starts as an archive does: its first bytes are
+   looked at, so that a wrong path is called that.
+1. Without a trusted key nothing else is read.
 2. The size is bounded before anything is read into memory or taken apart.
 3. The archive is taken apart, with bounds on members, names and sizes, and must equal the archive rebuilt from its
    members byte for byte: headers, order, times, modes, checksums and nothing before, between or after.
@@ -52,6 +54,7 @@ __all__ = [
 ]
 
 _ENVELOPES_LIMIT = 16
+_ARCHIVE_START = b"PK\3\4"  # the local header of the first member
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +101,10 @@ def open_bundle(path: Path, *, keys: Sequence[PublicKey]) -> Bundle:
     """Return the bundle in a file, after the numbered checks of this module; messages name the file.
 
     Raises:
-        BundleError: as `verify`, or the file is missing, unreadable or larger than `ARCHIVE_LIMIT_BYTES`.
+        BundleError: as `verify`, or the file is missing, unreadable, larger than `ARCHIVE_LIMIT_BYTES`, or no archive.
     """
-    _require_keys(keys)  # 1, before the file is touched
+    _require_archive(path)  # 0
+    _require_keys(keys)  # 1, before anything else of the file is read
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)  # 2
     with _named(path):
         return verify(raw, keys=keys)
@@ -130,8 +134,9 @@ def inspect_file(path: Path, *, keys: Sequence[PublicKey] = ()) -> Inspection:
     """Return what a bundle file says of itself, as `inspect`; messages name the file.
 
     Raises:
-        BundleError: as `inspect`, or the file is missing, unreadable or larger than `ARCHIVE_LIMIT_BYTES`.
+        BundleError: as `inspect`, or the file is missing, unreadable, larger than `ARCHIVE_LIMIT_BYTES`, or no archive.
     """
+    _require_archive(path)  # 0
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)
     with _named(path):
         return inspect(raw, keys=keys)
@@ -203,6 +208,21 @@ def _named(path: Path) -> Iterator[None]:
         yield
     except BundleError as err:
         raise type(err)(f"{path}: {err}") from err
+
+
+def _require_archive(path: Path) -> None:
+    """Step 0; a pipe is let through, for what is taken from it is gone."""
+    if path.is_dir():
+        raise BundleError(f"{path}: is a folder, expected an .edgemed file; name the file in it")
+    if path.exists() and not path.is_file():
+        return
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(len(_ARCHIVE_START))
+    except OSError as err:
+        raise BundleError(f"{path}: cannot be read: {err.strerror or err}; check the path and its permissions") from err
+    if start != _ARCHIVE_START:
+        raise BundleError(f"{path}: not an .edgemed file, it starts as no bundle does; check the path")
 
 
 def _require_keys(keys: Sequence[PublicKey]) -> None:

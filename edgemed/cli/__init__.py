@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import atexit
 import gc
-import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 from typer.main import get_command
 
 from edgemed.cli import bundle, convert, demo, devices, doctor, evaluate, keys, output, screen, train
+from edgemed.cli.arguments import Once
 from edgemed.errors import EdgemedError
 
 __all__ = ["app", "main"]
@@ -35,15 +35,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(short_help="Screen the sample images that ship with edgemed.")(demo.demo)
-app.command(short_help="Give each frame of your files a score and a decision.")(screen.screen)
-app.command(short_help="Train the float model of a recipe.")(train.train)
-app.command(short_help="Make it int8 and prove that it still screens.")(convert.convert)
-app.command(short_help="Measure a bundle on labelled images.")(evaluate.evaluate)
+app.command(cls=Once, short_help="Screen the sample images that ship with edgemed.")(demo.demo)
+app.command(cls=Once, short_help="Give each frame of your files a score and a decision.")(screen.screen)
+app.command(cls=Once, short_help="Train the float model of a recipe.")(train.train)
+app.command(cls=Once, short_help="Make it int8 and prove that it still screens.")(convert.convert)
+app.command(cls=Once, short_help="Measure a bundle on labelled images.")(evaluate.evaluate)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(keys.app, name="keys")
 app.add_typer(devices.app, name="devices")
-app.command(short_help="Check whether this machine can screen.")(doctor.doctor)
+app.command(cls=Once, short_help="Check whether this machine can screen.")(doctor.doctor)
 
 
 def _show_version(asked: bool) -> None:
@@ -74,25 +74,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         # The process ends with this command: the collections of Python's shutdown take 20 ms and free nothing.
         atexit.register(gc.freeze)
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    words, debug = _without_debug(words)
+        output.secure_streams()
+    words, debug = _without_debug(list(sys.argv[1:] if arguments is None else arguments))
+    code = _guarded(lambda: _run(words), debug=debug)
+    # What was found before an error is written too; results that do not get out outweigh every other ending.
+    return _guarded(_flush, debug=debug) or code
+
+
+def _guarded(work: Callable[[], int], *, debug: bool) -> int:
+    """Return what the work returns, or the exit code of the one line that says why it ended."""
     try:
-        code = _run(words)
-        sys.stdout.flush()
+        code = work()
     except EdgemedError as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, output.StdoutError):
+            output.discard_stdout()
         _say(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
         # The reader (head, less) has left: say nothing, and keep the interpreter's last flush from failing too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.discard_stdout()
         return 1
     if code == INTERRUPTED:
         _say("interrupted")
     return code
+
+
+def _flush() -> int:
+    sys.stdout.flush()
+    return 0
 
 
 def _run(words: list[str]) -> int:

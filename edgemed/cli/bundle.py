@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edgemed.cli import output, passphrase
+from edgemed.cli.arguments import Once
 from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Build, show and check signed bundles.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=Once)
 def build(
     folder: Path = typer.Argument(..., metavar="FOLDER", help="Artifact folder that 'edgemed convert' wrote."),
     *,
@@ -54,9 +55,9 @@ def build(
         output.fields([*built.items(), ("signed by", signer.public.keyid), ("written", f"{out}, {len(raw)} bytes")])
 
 
-@app.command()
+@app.command(cls=Once)
 def info(
-    path: Path = typer.Argument(..., metavar="FILE", help="Bundle to show."),
+    bundle: str = typer.Argument(..., metavar="FILE|NAME", help="Bundle to show, or the name of a shipped one."),
     trusted: list[Path] = typer.Option(
         [], "--trust", metavar="KEY", help="Public key to check it with; may be repeated."
     ),
@@ -69,7 +70,8 @@ def info(
     """
     from edgemed.bundle import trust
 
-    shown = trust.inspect_file(path, keys=_trusted_keys(trusted))
+    path, keys = _located(bundle, trusted)
+    shown = trust.inspect_file(path, keys=keys)
     if card and shown.card is None:
         raise ConfigError(f"{path}: carries no model card; leave --card away")
     if json:
@@ -80,9 +82,9 @@ def info(
         output.fields(_lines(shown))
 
 
-@app.command()
+@app.command(cls=Once)
 def verify(
-    path: Path = typer.Argument(..., metavar="FILE", help="Bundle to check."),
+    bundle: str = typer.Argument(..., metavar="FILE|NAME", help="Bundle to check, or the name of a shipped one."),
     trusted: list[Path] = typer.Option(
         [],
         "--trust",
@@ -94,14 +96,15 @@ def verify(
     """Check a bundle as a device does; exit 0 when it may be used, 5 when not."""
     from edgemed.bundle import trust
 
-    bundle = trust.open_bundle(path, keys=_trusted_keys(trusted))
-    accepted = [key.keyid for key in bundle.accepted]
-    name, version = bundle.manifest.name, bundle.manifest.version
+    path, keys = _located(bundle, trusted)
+    opened = trust.open_bundle(path, keys=keys)
+    accepted = [key.keyid for key in opened.accepted]
+    name, version = opened.manifest.name, opened.manifest.version
     if json:
-        checked = {"name": name, "version": version, "digest": bundle.digest}
+        checked = {"name": name, "version": version, "digest": opened.digest}
         output.print_json({"verified": True, "bundle": checked, "accepted": accepted})
     else:
-        lines = [("verified", f"{name} {version}"), ("digest", bundle.digest)]
+        lines = [("verified", f"{name} {version}"), ("digest", opened.digest)]
         output.fields([*lines, *(("signed by", keyid) for keyid in accepted)])
 
 
@@ -117,11 +120,18 @@ def _private_key(path: Path, passphrase_file: Path | None) -> PrivateKey:
     return keys.parse_private(raw, passphrase=secret, source=str(path))
 
 
-def _trusted_keys(paths: list[Path]) -> tuple[PublicKey, ...]:
-    """Return the keys named on the command line, or else this user's."""
+def _located(bundle: str, trusted: list[Path]) -> tuple[Path, tuple[PublicKey, ...]]:
+    """Return a bundle's file and the keys to check it with: those named on the command line, or else its user's.
+
+    A name that ships with edgemed wins over a file of that name, as in ``edgemed screen``; its key is the demo key.
+    """
+    from edgemed import shipped
     from edgemed.bundle import keys, trust
 
-    return tuple(map(keys.read_public, paths)) if paths else trust.user_keys()
+    named = tuple(map(keys.read_public, trusted))
+    if bundle in shipped.names():
+        return shipped.bundle_path(bundle), named or (shipped.demo_key(),)
+    return Path(bundle), named or trust.user_keys()
 
 
 def _document(shown: Inspection, *, card: bool) -> dict[str, object]:

@@ -27,6 +27,9 @@ def convert(
     target: str = typer.Option(..., help="Device to convert for; see 'edgemed devices list'."),
     out: Path = typer.Option(..., help="Artifact folder to make."),
     data: Path | None = typer.Option(None, help="Folder of the data set. Default: where the run found it."),
+    recipe: str | None = typer.Option(
+        None, help="Recipe to take quantization, operating point and quality limits from. Default: the run's own."
+    ),
     peer_python: list[Path] = typer.Option(
         [], metavar="PYTHON", help="Python of another environment with a back end, to measure its answers too."
     ),
@@ -43,7 +46,7 @@ def convert(
     # In the order of their cost: what may fail comes before what takes long.
     device = targets.load(target)
     artifact.require_writable(out)
-    finished = _finished(run)
+    finished = _finished(run, recipe)
     tolerance.require_peers(peer_python)
     extras.load("train")
     with progress.bars() as bars:
@@ -65,12 +68,15 @@ def convert(
         output.note(line)
 
 
-def _finished(folder: Path) -> Run:
+def _finished(folder: Path, recipe: str | None) -> Run:
     """Return the run of a folder once all its epochs are there; its best epoch may be yet to come otherwise."""
     from edgemed.errors import ConfigError
+    from edgemed.training import recipe as recipes
     from edgemed.training import run as runs
 
     run = runs.read(folder)
+    if recipe is not None:
+        run = runs.reconsidered(run, recipes.load(recipe))
     done, wanted = len(run.history), run.recipe.fit.epochs
     if done < wanted:
         raise ConfigError(f"{folder}: trained for {done} of {wanted} epochs; finish it with edgemed train --resume")

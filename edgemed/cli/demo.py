@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from edgemed.cli import arguments
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 _COLUMNS = ("input", "modality", "true label", "score", "decision")
+_NARROW = ("input", "modality", "score", "decision", "decode + preprocess + infer + decide = total ms")
 _STAGES = ("decode ms", "preprocess ms", "infer ms", "decide ms", "total ms")
 _FOLDER = "edgemed-demo"
 _SAID = (
@@ -24,7 +27,7 @@ _SAID = (
 )
 _NEXT = (
     "edgemed screen FOLDER --bundle chest-xray --heatmaps heatmaps --json",
-    "edgemed bundle info BUNDLE.edgemed",
+    "edgemed bundle info chest-xray --card",
     "edgemed devices list",
     "edgemed doctor",
 )
@@ -32,7 +35,10 @@ _NEXT = (
 
 def demo(
     out: Path | None = typer.Option(
-        None, metavar="DIR", help=f"Folder for the overlays. Default: a new one, {_FOLDER}, in the current folder."
+        None,
+        parser=arguments.path,
+        metavar="DIR",
+        help=f"Folder for the overlays. Default: a new one, {_FOLDER}, in the current folder.",
     ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
@@ -92,9 +98,14 @@ def _render(results: list[dict[str, Any]], folder: Path) -> None:
         )
         for entry in results
     ]
-    output.table((*_COLUMNS, *_STAGES), rows)
+    output.table((*_COLUMNS, *_STAGES), rows, narrow=(_NARROW, [_narrow(*row) for row in rows]))
     lines = [f"Overlays: {folder}", *_SAID, "", "Try next:", *(f"  {command}" for command in _NEXT)]
     typer.echo("\n".join(lines))
+
+
+def _narrow(name: str, modality: str, _label: str, score: str, decision: str, *stages: str) -> tuple[str, ...]:
+    """Return the cells of `_NARROW`: one column of times, and no true label, for the file's name holds it."""
+    return name, modality, score, decision, f"{' + '.join(stages[:-1])} = {stages[-1]}"
 
 
 def _new_folder() -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from edgemed.cli import output, passphrase
+from edgemed.cli.arguments import Once
 from edgemed.errors import ConfigError
 
 __all__ = ["app"]
@@ -14,7 +15,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Make signing keys and list the keys you trust.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=Once)
 def new(
     path: Path = typer.Argument(
         ..., metavar="KEY", help="Private key to write, e.g. my.key; my.pub appears beside it."
@@ -29,12 +30,21 @@ def new(
 
     if no_passphrase and passphrase_file:
         raise ConfigError("--no-passphrase and --passphrase-file exclude each other; give one of them")
+    keys.require_new(path)
     secret = None
     if not no_passphrase:
         secret = passphrase.from_file(passphrase_file) if passphrase_file else passphrase.ask_new(path)
     key = keys.generate()
     public = keys.write_new(path, key, passphrase=secret)
-    trusted = None if no_trust else trust.add_user_key(key.public)
+    try:
+        trusted = None if no_trust else trust.add_user_key(key.public)
+    except BaseException as err:
+        # A retry finds the place as it was.
+        path.unlink()
+        public.unlink()
+        if isinstance(err, ConfigError):
+            raise ConfigError(f"{err}, or leave your trusted keys alone with --no-trust; no key was written") from err
+        raise
     if json:
         output.print_json({"keyid": key.public.keyid, "private": path, "public": public, "trusted": trusted})
         return
@@ -42,7 +52,7 @@ def new(
     output.fields([*lines, ("trusted here", str(trusted or "no"))])
 
 
-@app.command("trust")
+@app.command("trust", cls=Once)
 def add(
     paths: list[Path] = typer.Argument(..., metavar="FILE...", help="Public keys (.pub) of makers you trust."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
@@ -58,7 +68,7 @@ def add(
         output.fields((keyid, f"trusted, as {path}") for keyid, path in added)
 
 
-@app.command("list")
+@app.command("list", cls=Once)
 def show(json: bool = typer.Option(False, "--json", help="Print one JSON document.")) -> None:
     """List the keys this user trusts."""
     from edgemed.bundle import trust

@@ -11,20 +11,41 @@ table or a progress bar is drawn; text from outside is never taken as markup, an
 from __future__ import annotations
 
 import functools
+import io
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from edgemed.errors import ConfigError
+from edgemed.errors import ConfigError, EdgemedError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["SCHEMA_VERSION", "console", "fields", "note", "print_json", "printable", "table", "write_file"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "StdoutError",
+    "console",
+    "discard_stdout",
+    "fields",
+    "note",
+    "print_json",
+    "printable",
+    "secure_streams",
+    "table",
+    "write_file",
+]
 
 SCHEMA_VERSION = 1
 PIPE_WIDTH = 10_000  # characters; rich would cut cells at 80 where there is no terminal
+_FRAME = 3  # characters that the frame of a table takes beside each cell; 1 more closes the row
+
+Table = tuple[Sequence[str], Iterable[Sequence[str]]]
+
+
+class StdoutError(EdgemedError):
+    """The results cannot be written: the disk behind stdout is full, or its device has failed."""
 
 
 def print_json(value: Any) -> None:
@@ -41,21 +62,46 @@ def print_json(value: Any) -> None:
     sys.stdout.write(msgspec.json.format(document, indent=2).decode() + "\n")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str | None = None) -> None:
-    """Draw a table on stdout; into a pipe it is as wide as its contents and carries no colour."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str | None = None,
+    narrow: Table | None = None,
+) -> None:
+    """Draw a table on stdout; into a pipe it is as wide as its contents and carries no colour.
+
+    On a terminal a cell that is too wide goes on in the next line: nothing of it is cut away.
+
+    Args:
+        columns: their headings.
+        rows: their cells.
+        title: a line above the table.
+        narrow: headings and cells to draw where the terminal is too narrow for the others.
+    """
+    from rich import table as tables
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=None if title is None else Text(title), title_justify="left")
-    for column in columns:
-        drawn.add_column(Text(column))
-    for row in rows:
-        drawn.add_row(*(Text(printable(cell)) for cell in row))
     screen = Console(file=sys.stdout, highlight=False)
     if not screen.is_terminal:
         screen.width = PIPE_WIDTH
+    listed = [[printable(cell) for cell in row] for row in rows]
+    if narrow is not None and _width([columns, *listed]) > screen.width:
+        columns, listed = narrow[0], [[printable(cell) for cell in row] for row in narrow[1]]
+    drawn = tables.Table(title=None if title is None else Text(printable(title)), title_justify="left")
+    for column in columns:
+        drawn.add_column(Text(column), overflow="fold")
+    for row in listed:
+        drawn.add_row(*map(Text, row))
     screen.print(drawn)
+
+
+def _width(rows: Sequence[Sequence[str]]) -> int:
+    """Return how many characters wide a table of these rows is when no cell is folded."""
+    from rich.cells import cell_len
+
+    return 1 + sum(_FRAME + max(map(cell_len, column)) for column in zip(*rows, strict=True))
 
 
 def note(line: str) -> None:
@@ -96,6 +142,72 @@ def write_file(path: Path, raw: bytes, *, option: str = "--out") -> None:
         files.write_atomic(path, raw)
     except OSError as err:
         raise ConfigError(f"{option}: {path}: cannot be written: {err.strerror or err}; choose another place") from err
+
+
+def secure_streams() -> None:
+    """Make the standard streams safe to write, once, when the process starts.
+
+    One that the caller has closed leads to the null device: results nobody wants are dropped, the exit code stands.
+    A failure of stderr is passed over, for no note is worth a result; one of stdout is a `StdoutError`.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            _occupy(number)
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
+    sys.stdout = _over(_Results, sys.stdout)
+    sys.stderr = _over(_Notes, sys.stderr)
+
+
+def discard_stdout() -> None:
+    """Drop what stdout still holds back, so that the interpreter's own flush at the end cannot fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Results(io.FileIO):
+    """Stdout, whose failure is the world's fault and no bug."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as err:
+            raise StdoutError(
+                f"stdout: cannot be written: {err.strerror or err}; the results are incomplete, send them elsewhere"
+            ) from err
+
+
+class _Notes(io.FileIO):
+    """Stderr, whose failure fails nothing: what cannot be written is dropped."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            # None: a non-blocking stream that takes no more.
+            return super().write(data) or len(data)
+        except OSError:
+            return len(data)
+
+
+def _over(raw: type[io.FileIO], stream: Any) -> io.TextIOWrapper:
+    """Return a stream like this one over a raw file that knows what to do when it fails."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw(stream.fileno(), "w", closefd=False)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+def _occupy(number: int) -> None:
+    """Open the null device under a closed descriptor: the next file must not become a native library's stderr."""
+    try:
+        os.fstat(number)
+    except OSError:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor != number:
+            os.dup2(descriptor, number)
+            os.close(descriptor)
 
 
 def _encodable(tree: Any) -> Any:

@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from edgemed.cli import arguments
 from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from edgemed.runtime.screener import Screener
 
 __all__ = ["screen"]
 
+_THREADS = 64  # more than any device has cores; back ends end the process at absurd numbers
+
 
 def screen(
-    inputs: list[Path] = typer.Argument(..., metavar="INPUT...", help="Images, DICOM files, clips, or folders."),
+    inputs: list[Path] = typer.Argument(
+        ..., parser=arguments.path, metavar="INPUT...", help="Images, DICOM files, clips, or folders."
+    ),
     *,
     bundle: str | None = typer.Option(
         None, metavar="PATH|NAME", help="Bundle file, or the name of one that ships with edgemed."
@@ -26,16 +31,21 @@ def screen(
     trusted: list[Path] = typer.Option(
         [], "--trust", metavar="KEY", help="Public key that must have signed; may be repeated. Default: your own."
     ),
-    heatmaps: Path | None = typer.Option(None, metavar="DIR", help="Write the evidence of each frame here, as PNG."),
+    heatmaps: Path | None = typer.Option(
+        None, parser=arguments.path, metavar="DIR", help="Write the evidence of each frame here, as PNG."
+    ),
     backend: str | None = typer.Option(None, help="litert or tflite-runtime. Default: the first that is installed."),
-    threads: int = typer.Option(1, min=1, help="Threads for the inference."),
+    threads: int = typer.Option(1, min=1, max=_THREADS, help="Threads for the inference."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
     fail_on_alert: bool = typer.Option(False, "--fail-on-alert", help="Exit 10 when any frame is an alert."),
 ) -> None:
     """Give each frame an abnormality score and a decision. Research use only, not a diagnosis.
 
-    One unreadable input stops nothing: it is refused, and the exit code is 8 at the end.
+    One unreadable input stops nothing: it is refused, and the exit code is 8 at the end. What was found is shown even
+    where a picture cannot be written (2) or the work is interrupted (130).
     """
+    from contextlib import closing
+
     from edgemed.cli import output, screenings
     from edgemed.runtime import worklist
 
@@ -44,12 +54,12 @@ def screen(
         screenings.require_folder(heatmaps, option="--heatmaps")
     for sentence in screener.absent:
         output.note(f"{screener.bundle.manifest.name}: {sentence}")
-    outcomes = worklist.screen(screener, _shown(worklist.expand(inputs)))
-    results = [
-        screenings.result(outcome.screening, screenings.write_heatmap(heatmaps, outcome, screener, option="--heatmaps"))
-        for outcome in outcomes
-    ]
-    _render(screener, results, json=json)
+    results: list[dict[str, Any]] = []
+    try:
+        with closing(_shown(worklist.expand(inputs))) as paths:
+            _judge(screener, paths, heatmaps, results)
+    finally:
+        _render(screener, results, json=json)
     raise typer.Exit(screenings.exit_code(results, fail_on_alert=fail_on_alert))
 
 
@@ -72,7 +82,29 @@ def _opened(bundle: str | None, trusted: list[Path], backend: str | None, thread
     return Screener.open(bundle, keys=keys, backend=backend, threads=threads)
 
 
-def _shown(paths: list[Path]) -> Iterator[Path]:
+def _judge(screener: Screener, paths: Iterable[Path], folder: Path | None, results: list[dict[str, Any]]) -> None:
+    """Add the entry of each frame to ``results``, as soon as it is decided.
+
+    Raises:
+        ConfigError: a picture could not be written; it is raised at the end, and no picture follows it.
+    """
+    from edgemed.cli import screenings
+    from edgemed.runtime import worklist
+
+    failure: ConfigError | None = None
+    for outcome in worklist.screen(screener, paths):
+        entry = screenings.result(outcome.screening, None)
+        results.append(entry)
+        if failure is None:
+            try:
+                entry["heatmap"] = screenings.write_heatmap(folder, outcome, screener, option="--heatmaps")
+            except ConfigError as error:
+                failure = error
+    if failure is not None:
+        raise failure
+
+
+def _shown(paths: list[Path]) -> Generator[Path]:
     """Yield the paths, with a progress bar on a terminal when there is more than one."""
     import sys
 
@@ -88,17 +120,18 @@ def _shown(paths: list[Path]) -> Iterator[Path]:
             bars.advance()
 
 
-def _render(screener: Screener, results: Iterable[dict[str, Any]], *, json: bool) -> None:
+def _render(screener: Screener, results: list[dict[str, Any]], *, json: bool) -> None:
     from edgemed.cli import output, screenings
 
-    listed = list(results)
     if json:
-        output.print_json(screenings.document(screener, listed))
+        output.print_json(screenings.document(screener, results))
         return
     manifest = screener.bundle.manifest
-    if len(listed) == 1:
-        output.fields([("bundle", f"{manifest.name} {manifest.version}"), *screenings.lines(listed[0])])
-    else:
-        output.table(screenings.COLUMNS, map(screenings.row, listed), title=f"{manifest.name} {manifest.version}")
-    counts = ", ".join(f"{count} {name}" for name, count in screenings.summary(listed).items() if count)
-    output.note(f"{counts}. Research use only, not a diagnosis.")
+    title = f"{manifest.name} {manifest.version}"
+    if len(results) == 1:
+        output.fields([("bundle", title), *screenings.lines(results[0])])
+    elif results:
+        rows = [screenings.row(entry) for entry in results]
+        output.table(screenings.COLUMNS, rows, title=title, narrow=screenings.narrow(rows))
+    counts = ", ".join(f"{count} {name}" for name, count in screenings.summary(results).items() if count)
+    output.note(f"{counts or 'nothing screened'}. Research use only, not a diagnosis.")

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgemed.cli import output
 from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ __all__ = [
     "exit_code",
     "latency_cells",
     "lines",
+    "narrow",
     "require_folder",
     "result",
     "row",
@@ -38,7 +40,7 @@ _ALERT, _REFUSED = 10, 8
 
 
 def document(screener: Screener, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the document of ``edgemed screen --json`` but for its ``schema_version``; README, "JSON"."""
+    """Return the document of ``edgemed screen --json`` but for its ``schema_version``."""
     return {**about(screener), "results": list(results), "summary": summary(results)}
 
 
@@ -107,6 +109,16 @@ def row(entry: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def narrow(rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return headings and cells for a narrow terminal: no time, and no column that says nothing."""
+    kept = [
+        index
+        for index, name in enumerate(COLUMNS)
+        if name != "ms" and (name not in ("heatmap", "reasons") or any(row[index] not in ("", "-") for row in rows))
+    ]
+    return [COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
 def lines(entry: dict[str, Any]) -> list[tuple[str, str]]:
     """Return one entry as names and values: what a single frame needs no table for."""
     shown = [
@@ -126,7 +138,7 @@ def latency_cells(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def require_folder(folder: Path, *, option: str) -> None:
-    """Make a folder for pictures, before any work is done that would need it.
+    """Make a folder for pictures, before any work is done that would need it; say so where it holds others.
 
     Raises:
         ConfigError: it cannot be made or written.
@@ -134,10 +146,13 @@ def require_folder(folder: Path, *, option: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
+        older = any(folder.iterdir())
     except OSError as err:
         raise ConfigError(
             f"{option}: {folder}: cannot be written: {err.strerror or err}; choose another folder"
         ) from err
+    if older:
+        output.note(f"{option}: {folder}: holds older files; pictures with the same number are replaced")
 
 
 def write_heatmap(folder: Path | None, outcome: Outcome, screener: Screener, *, option: str) -> str | None:
@@ -152,7 +167,6 @@ def write_heatmap(folder: Path | None, outcome: Outcome, screener: Screener, *, 
     found = outcome.screening
     if folder is None or outcome.frame is None or found.score is None or found.evidence is None:
         return None
-    from edgemed.cli import output
     from edgemed.runtime import evidence
 
     image = evidence.overlay(outcome.frame, found, preprocessing=screener.preprocessing, rule=screener.rule)

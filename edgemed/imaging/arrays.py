@@ -15,6 +15,7 @@ import math
 import tokenize
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -23,9 +24,12 @@ from edgemed.imaging import colour
 from edgemed.imaging.frame import Frame, Pixels
 from edgemed.imaging.header import check_size
 
-__all__ = ["decode"]
+__all__ = ["check", "decode"]
 
 _SHAPES = "uint8 or uint16 of shape (rows, columns) or (frames, rows, columns), or uint8 of shape (rows, columns, 3)"
+
+# NumPy itself refuses a header above 10000 bytes.
+_HEAD_BYTES = 16 << 10
 
 
 def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
@@ -49,26 +53,45 @@ def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
         yield _frame(pixels.astype(array.dtype.newbyteorder("="), order="C", copy=False), source, index, 0.0)
 
 
+def check(path: Path) -> None:
+    """Refuse by its header an array that `decode` would not take, before the rest of the file is read.
+
+    Raises:
+        ImageError: as `decode`; or the file cannot be read.
+    """
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+        _checked(head, path.stat().st_size, str(path))
+    except OSError as err:
+        raise ImageError(f"{path}: cannot be read: {err.strerror or err}; check the path and its permissions") from err
+
+
 def _frame(pixels: Pixels, source: str, index: int, fraction: float) -> Frame:
     bits = 8 * pixels.dtype.itemsize
     return Frame(pixels=pixels, source=source, index=index, bits=bits, coloured_fraction=fraction)
 
 
 def _array(raw: bytes, source: str) -> Pixels:
-    shape, by_column, dtype, offset = _header(raw, source)
+    shape, by_column, dtype, offset = _checked(raw, len(raw), source)
+    array = np.frombuffer(raw, dtype, offset=offset)
+    return array.reshape(shape, order="F" if by_column else "C")
+
+
+def _checked(head: bytes, size_bytes: int, source: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """Return the header of a file of ``size_bytes``, as `_header` does, if the array is one to accept."""
+    shape, by_column, dtype, offset = _header(head, source)
     if dtype.newbyteorder("=") not in (np.uint8, np.uint16):
         hint = "scale it to 0..65535 by its known black and white, then save it as uint16"
         raise ImageError(f"{source}: expected {_SHAPES}, got {dtype}; {hint}")
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise ImageError(f"{source}: expected {_SHAPES}, got shape {shape}; save one picture or one stack")
     expected = math.prod(shape) * dtype.itemsize
-    if len(raw) - offset != expected:
-        got = len(raw) - offset
+    if (got := size_bytes - offset) != expected:
         raise ImageError(
             f"{source}: expected {expected} bytes of pixels, got {got}; the file is damaged, copy it again"
         )
-    array = np.frombuffer(raw, dtype, offset=offset)
-    return array.reshape(shape, order="F" if by_column else "C")
+    return shape, by_column, dtype, offset
 
 
 def _header(raw: bytes, source: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:

@@ -2,7 +2,8 @@
 
 Rules: only an existing file whose first bytes name a container gets here, so that neither a network address nor a
 picture-name pattern reaches FFmpeg; frames come as stored, without a rotation hint; a container that declares its
-frame count must deliver it.
+frame count must deliver it; an MPEG stream, which declares none and needs no end code, is damaged where FFmpeg's
+decoder says so. An MPEG stream cut exactly between two pictures passes as whole.
 
     for frame in cine.read(Path("lung.mp4")):
         ...
@@ -10,12 +11,14 @@ frame count must deliver it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from edgemed import native_output
 from edgemed.errors import ImageError
 from edgemed.imaging import colour
 from edgemed.imaging.frame import Frame
@@ -25,20 +28,25 @@ __all__ = ["read"]
 
 # Edit lists may hide a frame at either end of a sound clip.
 _FRAMES_SPARE = 2
+# FFmpeg hides damage by copying from the picture before, and says so on stderr alone.
+# FFmpeg colours what it takes to go to a terminal.
+_MPEG_DAMAGE = re.compile(r"\[mpeg[12]video @ \w+\] (?:\x1b\[[\d;]*m)*([\w ,:.-]+)")
 
 
 def read(path: Path) -> Iterator[Frame]:
     """Yield the frames of a clip in order, gray uint8, ``index`` counting from 0.
 
     MP4, MOV and AVI declare how many frames they hold, so that a clip cut short is found out at its end; MPEG
-    streams do not.
+    streams do not, and end at the first frame that is damaged.
 
     Raises:
-        ImageError: not decodable, without a frame, above the size limits, or with fewer frames than declared.
+        ImageError: not decodable, without a frame, above the size limits, damaged, or with fewer frames than
+            declared.
     """
     source = str(path)
     if path.stat().st_size > FILE_LIMIT_BYTES:
         raise ImageError(f"{source}: is larger than the {FILE_LIMIT_BYTES} bytes accepted here; cut the clip")
+    head = _head(path)
     capture = _opened(path, source)
     try:
         check_size(
@@ -46,9 +54,9 @@ def read(path: Path) -> Iterator[Frame]:
         )
         capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)
         count = 0
-        for count, frame in enumerate(_frames(capture, source), start=1):  # noqa: B007 (used after the loop)
+        for count, frame in enumerate(_frames(capture, head, source), start=1):  # noqa: B007 (used after the loop)
             yield frame
-        _check_count(count, _declared(capture, path), source)
+        _check_count(count, _declared(capture, head), source)
     finally:
         capture.release()
 
@@ -60,11 +68,11 @@ def _opened(path: Path, source: str) -> cv2.VideoCapture:
     return capture
 
 
-def _frames(capture: cv2.VideoCapture, source: str) -> Iterator[Frame]:
+def _frames(capture: cv2.VideoCapture, head: bytes, source: str) -> Iterator[Frame]:
     index = 0
     while True:
         try:
-            found, image = capture.read()
+            found, image = _next_mpeg(capture, index, source) if head[:3] == b"\0\0\x01" else capture.read()
         except cv2.error as err:
             raise ImageError(f"{source}: frame {index} cannot be decoded; the clip is damaged, copy it again") from err
         if not found:
@@ -74,10 +82,23 @@ def _frames(capture: cv2.VideoCapture, source: str) -> Iterator[Frame]:
         index += 1
 
 
-def _declared(capture: cv2.VideoCapture, path: Path) -> int:
-    """Return the frame count of a container that stores one; 0 for the others, where it is a guess from duration."""
+def _next_mpeg(capture: cv2.VideoCapture, index: int, source: str) -> tuple[bool, cv2.typing.MatLike]:
+    with native_output.captured(_MPEG_DAMAGE) as words:
+        found, image = capture.read()
+    if words:
+        raise ImageError(
+            f"{source}: frame {index}: MPEG data are damaged or cut short: {words[0]}; copy the clip again"
+        )
+    return found, image
+
+
+def _head(path: Path) -> bytes:
     with path.open("rb") as stream:
-        head = stream.read(12)
+        return stream.read(12)
+
+
+def _declared(capture: cv2.VideoCapture, head: bytes) -> int:
+    """Return the frame count of a container that stores one; 0 for the others, where it is a guess from duration."""
     stores_count = head[4:8] == b"ftyp" or head[8:12] == b"AVI "
     return _property(capture, cv2.CAP_PROP_FRAME_COUNT) if stores_count else 0
 

@@ -11,6 +11,7 @@ message names an identifying tag, never its value. pydicom loads when the first 
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ _PLUGINS = {
     "1.2.840.10008.1.2.4.203": "pylibjpeg",  # High-Throughput JPEG 2000
     _RUN_LENGTHS: "pydicom",
 }
+_UID = re.compile(r"[0-9.]{1,64}")
 _GROUP_LENGTH = b"\x02\0\0\0UL\x04\0"
 # Codecs put a header before each frame; more than this beyond twice the pixels is damage or an attack.
 _CODEC_HEADER_BYTES = 1 << 20
@@ -132,7 +134,9 @@ def _decoder(layout: Layout, source: str) -> Decoder:
     try:
         decoder = get_decoder(uid)
     except NotImplementedError as err:
-        raise ImageError(_no_decoder(uid.name, source)) from err
+        # The name of a UID that pydicom does not know is its value.
+        known = uid.name != uid or _UID.fullmatch(uid)
+        raise ImageError(_no_decoder(uid.name if known else "a value that is not a UID", source)) from err
     if not decoder.is_native and _PLUGINS.get(uid) not in decoder.available_plugins:
         raise ImageError(_no_decoder(uid.name, source))
     return decoder

@@ -131,7 +131,10 @@ def modality_step(dataset: Dataset, *, source: str) -> Rescale | LookUp | None:
     try:
         return Rescale(slope=_number(dataset, "RescaleSlope", 1.0), intercept=_number(dataset, "RescaleIntercept", 0.0))
     except ValueError as err:
-        raise ImageError(f"{source}: {err}; export the image again") from err
+        raise ImageError(
+            f"{source}: RescaleSlope, RescaleIntercept: expected finite numbers and a slope other than 0; "
+            "export the image again"
+        ) from err
 
 
 def voi_step(dataset: Dataset, *, source: str) -> Window | LookUp | None:

@@ -10,7 +10,10 @@ becomes gray and its share is kept; 16 bits stay 16 bits; alpha is ignored.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed import files
+from edgemed import files, native_output
 from edgemed.errors import ImageError
 from edgemed.imaging import colour
 from edgemed.imaging import header as headers
@@ -51,23 +54,34 @@ SUFFIXES = frozenset(
 
 _KNOWN = "PNG, JPEG, TIFF, NPY, DICOM or a clip (MP4, MOV, AVI, MKV, MPEG)"
 _SNIFFED_BYTES = 132
+# libjpeg fills damaged parts with gray and goes on; it says so on stderr alone. Bytes left over count where a marker
+# may follow picture data (DHT, RSTn, EOI, SOS): a flipped bit leaves such. Elsewhere they are padding of the header.
+_JPEG_DAMAGE = re.compile(
+    r"Premature end of JPEG file"
+    r"|Corrupt JPEG data: (?!bad ICC)(?!\d+ extraneous bytes before marker 0x(?!c4|d[0-79a]))[\w ]+"
+)
 
 
-def read(path: Path) -> Iterator[Frame]:
+def read(path: Path | str) -> Iterator[Frame]:
     """Yield the frames of one file, one at a time; ``source`` is the path as given.
 
     Raises:
-        ImageError: on the first step: missing, a folder, too large, of no known format, damaged, or of a size or
-            pixel type that is not accepted; on a later one: a frame is damaged or missing.
+        ImageError: on the first step: missing, a folder, a pipe or device, too large, of no known format, damaged,
+            or of a size or pixel type that is not accepted; on a later one: a frame is damaged or missing.
     """
-    source = str(path)
-    if headers.sniff(_first_bytes(path)) is Format.CLIP:
+    source, path = str(path), Path(path)
+    kind = headers.sniff(_first_bytes(path))
+    if kind is Format.CLIP:
         from edgemed.imaging import cine
 
         yield from cine.read(path)
-    else:
-        raw = files.read_bounded(path, limit_bytes=FILE_LIMIT_BYTES, error=ImageError)
-        yield from decode(raw, source=source)
+        return
+    if kind is Format.NPY:
+        from edgemed.imaging import arrays
+
+        arrays.check(path)
+    raw = files.read_bounded(path, limit_bytes=FILE_LIMIT_BYTES, error=ImageError)
+    yield from decode(raw, source=source)
 
 
 def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
@@ -97,11 +111,13 @@ def expand(inputs: Sequence[Path]) -> list[Path]:
     """Return the inputs with each folder replaced by the image files in and below it, in sorted order.
 
     A file in a folder counts by its suffix, or else by its first bytes. Names that start with a dot are skipped,
-    and ``DICOMDIR``, an index that holds no pixels. A path that is missing or closed stays: `read` says so.
+    ``DICOMDIR``, an index that holds no pixels, and what is no regular file, such as a pipe. A path that is missing
+    or closed stays: `read` says so.
     """
     found: list[Path] = []
     for path in inputs:
-        found.extend(_images_below(path) if path.is_dir() else [path])
+        # Path.is_dir raises where a path cannot be looked at.
+        found.extend(_images_below(path) if os.path.isdir(path) else [path])  # noqa: PTH112
     return found
 
 
@@ -126,7 +142,9 @@ def _stills(raw: bytes, kind: Format, source: str) -> Iterator[Frame]:
 def _decoded(buffer: NDArray[np.uint8], page: int | None, kind: Format, source: str) -> Pixels:
     """Decode one picture with OpenCV, as it is stored."""
     try:
-        if page is None:
+        if kind is Format.JPEG:
+            image = _decoded_jpeg(buffer, source)
+        elif page is None:
             image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
         else:
             image = cv2.imdecodemulti(buffer, cv2.IMREAD_UNCHANGED, range=(page, page + 1))[1][0]
@@ -139,6 +157,15 @@ def _decoded(buffer: NDArray[np.uint8], page: int | None, kind: Format, source: 
     if image.ndim == 3 and image.shape[2] not in (1, 3, 4):
         raise ImageError(f"{source}: expected 1, 3 or 4 channels, got {image.shape[2]}; export it as gray")
     return image.view(np.uint8) if image.dtype == np.uint8 else image.view(np.uint16)
+
+
+def _decoded_jpeg(buffer: NDArray[np.uint8], source: str) -> Pixels | None:
+    """Decode a JPEG, refusing damage that libjpeg notices; a flipped bit may still give other, valid data."""
+    with native_output.captured(_JPEG_DAMAGE) as words:
+        image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+    if image is not None and words:
+        raise ImageError(f"{source}: JPEG data are damaged: {words[0]}; export the image again")
+    return image
 
 
 def _damaged(kind: Format, source: str) -> str:
@@ -158,6 +185,10 @@ def _unknown(raw: bytes, source: str) -> str:
 
 def _first_bytes(path: Path) -> bytes:
     try:
+        mode = path.stat().st_mode
+        # Opening a pipe would wait for its writer; a folder is refused by open itself.
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            raise ImageError(f"{path}: expected a file, got a pipe, socket or device; copy its bytes to a file")
         with path.open("rb") as stream:
             return stream.read(_SNIFFED_BYTES)
     except OSError as err:
@@ -179,9 +210,12 @@ def _images_below(folder: Path) -> list[Path]:
 
 def _is_image(path: Path) -> bool:
     """Judge by suffix, then by content; what cannot be opened stays, so that `read` reports it."""
-    if path.suffix.lower() in SUFFIXES:
-        return True
+    named = path.suffix.lower() in SUFFIXES
     try:
-        return path.is_file() and headers.sniff(_first_bytes(path)) is not None
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        return named or headers.sniff(_first_bytes(path)) is not None
+    except OSError as err:
+        return named or err.errno != errno.ENOENT
     except ImageError:
         return True

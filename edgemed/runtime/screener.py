@@ -10,6 +10,7 @@ out-of-distribution gate, calibration, decision. The same frame gives the same r
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from edgemed.bundle.keys import PublicKey
 
 __all__ = ["Latency", "Screener", "Screening"]
+
+# A code string (PS3.5 section 6.2); free text in its place may name a patient.
+_CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
 
 
 class Screener:
@@ -217,4 +221,5 @@ def _wrong_modality(frame: Frame, modalities: Sequence[str]) -> str:
         return f"Modality: absent from the DICOM header, expected one of {expected}" if frame.is_dicom else ""
     if frame.modality in modalities:
         return ""
-    return f"Modality: got {frame.modality!r}, the bundle is meant for {expected}; choose a bundle for this modality"
+    got = repr(frame.modality) if _CODE.fullmatch(frame.modality) else "a value that is not a CS"
+    return f"Modality: got {got}, the bundle is meant for {expected}; choose a bundle for this modality"

@@ -8,6 +8,7 @@ Frames are read as they are screened: a long clip takes the memory of one frame.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -96,9 +97,19 @@ def _one(
 
 
 def _next(frames: Iterator[Frame], path: Path) -> Frame | None:
-    if path.is_dir():
-        raise ImageError(f"{path}: expected images in this folder, found none; name another folder")
+    # Path.is_dir raises where a path cannot be looked at; the reader says why.
+    if os.path.isdir(path):  # noqa: PTH112
+        raise ImageError(_about_folder(path))
     return next(frames, None)
+
+
+def _about_folder(path: Path) -> str:
+    """Return why a folder is on the list itself: it is closed, or holds no image."""
+    try:
+        os.scandir(path).close()
+    except OSError as err:
+        return f"{path}: cannot be read: {err.strerror or err}; check the path and its permissions"
+    return f"{path}: expected images in this folder, found none; name another folder"
 
 
 def _failed(screener: FrameScreener, path: Path, error: EdgemedError, *, frame: int, decode_ms: float) -> Screening:

@@ -24,7 +24,17 @@ from edgemed.training import data
 from edgemed.training.prepare import TrainingData
 from edgemed.training.recipe import Recipe
 
-__all__ = ["Epoch", "Run", "continued", "described", "read", "require_same_data", "separation", "summary"]
+__all__ = [
+    "Epoch",
+    "Run",
+    "continued",
+    "described",
+    "read",
+    "reconsidered",
+    "require_same_data",
+    "separation",
+    "summary",
+]
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +95,20 @@ def summary(run: Run) -> dict[str, object]:
         "best_epoch": None if best is None else best.epoch + 1,
         "validation_auc": None if best is None else best.validation_auc,
     }
+
+
+def reconsidered(run: Run, recipe: Recipe) -> Run:
+    """Return a run with what another recipe says about conversion: quantization, operating point, quality, words.
+
+    A float model can so be converted again without being trained again, when the gate has asked for it.
+
+    Raises:
+        ConfigError: the recipe differs in what the float model was trained by.
+    """
+    for part in ("name", "task", "data", "preprocessing", "model", "augmentation", "fit"):
+        if getattr(recipe, part) != getattr(run.recipe, part):
+            raise ConfigError(f"recipe: {part}: differs from what the run was trained by; train again with this recipe")
+    return msgspec.structs.replace(run, recipe=recipe)
 
 
 def separation(recipe: Recipe) -> str:

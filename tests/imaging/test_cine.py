@@ -93,6 +93,41 @@ def test_avi_cut_short_is_refused(avi: Path) -> None:
         list(readers.read(avi))
 
 
+@pytest.fixture
+def mpeg(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """Return an MPEG program stream of 40 frames, 64 x 48, that move."""
+    path = tmp_path / "clip.mpeg"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"PIM1"), 25, (64, 48))
+    blurred = cv2.GaussianBlur(rng.integers(0, 256, (48, 64, 3), dtype=np.uint8), (0, 0), 2)
+    for i in range(40):
+        writer.write(np.roll(blurred, 3 * i, axis=1))
+    writer.release()
+    return path
+
+
+def test_sound_mpeg_stream_gives_all_its_frames(mpeg: Path) -> None:
+    assert len(list(readers.read(mpeg))) == 40
+
+
+@pytest.mark.parametrize("damage", ["cut", "hole"])
+def test_damaged_mpeg_stream_ends_at_the_damage(
+    shared_data: Path, tmp_path: Path, damage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raw = (shared_data / MPEG).read_bytes()
+    half = len(raw) // 2
+    path = tmp_path / "clip.mpeg"
+    path.write_bytes(raw[:half] if damage == "cut" else raw[:half] + bytes(4000) + raw[half + 4000 :])
+    good = 0
+    with pytest.raises(ImageError) as refusal:
+        for good, _ in enumerate(readers.read(path), start=1):  # noqa: B007 (used after the loop)
+            pass
+    assert good == 62
+    assert str(refusal.value) == (
+        f"{path}: frame 62: MPEG data are damaged or cut short: ac-tex damaged at 13 1; copy the clip again"
+    )
+    assert "mpeg2video" not in capfd.readouterr().err
+
+
 def test_any_damaged_clip_gives_frames_or_an_error(avi: Path, rng: np.random.Generator) -> None:
     whole = np.frombuffer(avi.read_bytes(), np.uint8)
     for limit in (64, 512, len(whole)) * 5:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from edgemed.errors import ImageError
@@ -93,6 +95,16 @@ def test_rescale_and_window_are_read(dataset: Dataset) -> None:
     assert dicom_tags.modality_step(dataset, source="x.dcm") == Rescale(slope=1.5, intercept=-1024.0)
     assert dicom_tags.voi_step(dataset, source="x.dcm") == Window(
         center=40.0, width=400.0, function=VoiFunction.SIGMOID
+    )
+
+
+def test_free_text_in_a_rescale_is_not_repeated(dataset: Dataset) -> None:
+    dataset["RescaleSlope"] = RawDataElement(Tag("RescaleSlope"), "DS", 8, b"DOE^JANE", 0, False, True)
+    with pytest.raises(ImageError) as refusal:
+        dicom_tags.modality_step(dataset, source="x.dcm")
+    assert str(refusal.value) == (
+        "x.dcm: RescaleSlope, RescaleIntercept: expected finite numbers and a slope other than 0; "
+        "export the image again"
     )
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import re
 import struct
 import zipfile
 from collections.abc import Callable
@@ -148,6 +150,59 @@ def test_folder_is_refused_as_a_file(tmp_path: Path) -> None:
     assert str(refusal.value) == f"{tmp_path}: cannot be read: Is a directory; check the path and its permissions"
 
 
+def test_name_that_is_too_long_is_refused_and_expands_to_itself(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300)
+    assert readers.expand([path]) == [path]
+    with pytest.raises(ImageError) as refusal:
+        list(readers.read(path))
+    assert str(refusal.value) == f"{path}: cannot be read: File name too long; check the path and its permissions"
+
+
+def test_path_may_be_text(tmp_path: Path, encode: Callable[..., bytes]) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(".png", np.zeros((4, 4), np.uint8)))
+    (frame,) = readers.read(str(path))
+    assert frame.source == str(path)
+
+
+def test_pipe_is_refused_and_skipped_in_a_folder(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    os.mkfifo(path)
+    os.mkfifo(tmp_path / "pipe")
+    assert readers.expand([tmp_path]) == []
+    with pytest.raises(ImageError) as refusal:
+        list(readers.read(path))
+    assert str(refusal.value) == f"{path}: expected a file, got a pipe, socket or device; copy its bytes to a file"
+
+
+def test_files_that_may_not_be_looked_at_stay_on_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.png", "b"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    plain = Path.stat
+
+    def closed(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.name in ("a.png", "b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    assert readers.expand([tmp_path]) == [tmp_path / "a.png", tmp_path / "b"]
+    with pytest.raises(ImageError) as refusal:
+        list(readers.read(tmp_path / "b"))
+    assert str(refusal.value) == (
+        f"{tmp_path / 'b'}: cannot be read: Permission denied; check the path and its permissions"
+    )
+
+
+def test_array_is_refused_by_its_header_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((4, 4)))
+    monkeypatch.setattr(readers.files, "read_bounded", None)
+    with pytest.raises(ImageError, match="got float64"):
+        list(readers.read(path))
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9, 0.999])
 def test_file_cut_short_is_refused(
@@ -164,6 +219,67 @@ def test_damage_inside_a_png_is_refused(encode: Callable[..., bytes], picture: N
     with pytest.raises(ImageError) as refusal:
         one(bytes(raw))
     assert str(refusal.value) == ("x: PNG cannot be decoded; the file is damaged or cut short, copy or export it again")
+
+
+def huffman_start(raw: bytes) -> int:
+    """Return where the picture data of a JPEG start."""
+    scan = raw.index(b"\xff\xda")
+    return scan + 2 + int.from_bytes(raw[scan + 2 : scan + 4], "big")
+
+
+JPEG_DAMAGE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "data missing": (
+        lambda raw: raw[: huffman_start(raw) + 200] + raw[-2:],
+        "Corrupt JPEG data: premature end of data segment",
+    ),
+    "data left over": (
+        lambda raw: raw[:-2] + bytes(64) + raw[-2:],
+        r"Corrupt JPEG data: \d\d extraneous bytes before marker 0xd9",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "words"), JPEG_DAMAGE.values(), ids=JPEG_DAMAGE)
+def test_damage_inside_a_jpeg_is_refused(
+    encode: Callable[..., bytes],
+    picture: NDArray[np.uint8],
+    capfd: pytest.CaptureFixture[str],
+    damage: Callable[[bytes], bytes],
+    words: str,
+) -> None:
+    with pytest.raises(ImageError) as refusal:
+        one(damage(encode(".jpg", picture)))
+    assert re.fullmatch(f"x: JPEG data are damaged: {words}; export the image again", str(refusal.value))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Corrupt JPEG data: 3 extraneous bytes before marker 0xdb",
+        "Corrupt JPEG data: 3 extraneous bytes before marker 0xe1",
+        "Corrupt JPEG data: bad ICC marker",
+        "Unknown Adobe color transform code 7",
+    ],
+)
+def test_padding_in_the_header_of_a_jpeg_is_no_damage(
+    encode: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    plain = cv2.imdecode
+
+    def decode(buffer: NDArray[np.uint8], flags: int) -> Any:
+        os.write(2, words.encode())
+        return plain(buffer, flags)
+
+    raw = encode(".jpg", np.full((8, 8), 9, np.uint8))
+    monkeypatch.setattr(cv2, "imdecode", decode)
+    assert one(raw).pixels.shape == (8, 8)
+
+
+def test_sound_jpegs_raise_no_alarm(shared_data: Path) -> None:
+    with zipfile.ZipFile(shared_data / "chest_xray_224" / "images.zip") as archive:
+        for name in [name for name in archive.namelist() if name.endswith((".jpg", ".jpeg"))][::50]:
+            one(archive.read(name))
 
 
 TIFFS: dict[str, tuple[NDArray[Any], str]] = {

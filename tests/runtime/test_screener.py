@@ -75,6 +75,11 @@ def test_decision_heeds_the_indeterminate_zone(logit_lsb: int, zone: tuple[float
             "Modality: got 'MR', the bundle is meant for DX, CR; choose a bundle for this modality",
             id="another modality",
         ),
+        pytest.param(
+            {"is_dicom": True, "modality": "Doe^Jane"},
+            "Modality: got a value that is not a CS, the bundle is meant for DX, CR; choose a bundle for this modality",
+            id="free text as modality",
+        ),
     ],
 )
 def test_wrong_modality_is_refused_before_inference(fields: dict[str, Any], reason: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,32 @@ def test_folder_without_an_image_is_refused_by_name(tmp_path: Path, screener: Sc
     assert [outcome.screening.reasons for outcome in outcomes] == [
         (f"{tmp_path}: expected images in this folder, found none; name another folder",)
     ]
+
+
+def test_folder_that_is_closed_is_refused_with_the_reason(
+    tmp_path: Path, screener: Screener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", closed)
+    outcomes = list(worklist.screen(screener, worklist.expand([tmp_path])))
+
+    assert [outcome.screening.reasons for outcome in outcomes] == [
+        (f"{tmp_path}: cannot be read: Permission denied; check the path and its permissions",)
+    ]
+
+
+def test_path_that_cannot_be_looked_at_stops_nothing(tmp_path: Path, screener: Screener) -> None:
+    good, bad = tmp_path / "a.png", tmp_path / ("x" * 300)
+    good.write_bytes(tiny.png(tiny.picture()))
+
+    outcomes = list(worklist.screen(screener, worklist.expand([bad, good])))
+
+    assert [outcome.screening.decision is Decision.REFUSED for outcome in outcomes] == [True, False]
+    assert outcomes[0].screening.reasons == (
+        f"{bad}: cannot be read: File name too long; check the path and its permissions",
+    )
 
 
 def test_folder_becomes_its_images_in_order(tmp_path: Path) -> None:

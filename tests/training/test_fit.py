@@ -208,3 +208,15 @@ def test_separation_says_what_was_checked(blob_recipe: Recipe) -> None:
     data = msgspec.structs.replace(blob_recipe.data, source=known, splits=splits)
     by_patient = msgspec.structs.replace(blob_recipe, data=data)
     assert runs.separation(by_patient) == "Validation shares no patient with train."
+
+
+def test_run_takes_another_conversion_but_not_another_training(whole: Path, blob_recipe: Recipe) -> None:
+    run = runs.read(whole)
+    longer = msgspec.structs.replace(
+        blob_recipe, quantization=msgspec.structs.replace(blob_recipe.quantization, epochs=9)
+    )
+    assert runs.reconsidered(run, longer).recipe.quantization.epochs == 9
+    other = msgspec.structs.replace(blob_recipe, fit=msgspec.structs.replace(blob_recipe.fit, seed=4))
+    with pytest.raises(ConfigError) as caught:
+        runs.reconsidered(run, other)
+    assert str(caught.value) == ("recipe: fit: differs from what the run was trained by; train again with this recipe")
