@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Top to bottom. A module belongs to the longest entry that is a prefix of its dotted name.
 LAYERS = (
+    ("edgemed.__main__",),
     ("edgemed.cli",),
     ("edgemed.benchmark",),
     ("edgemed.training", "converters"),

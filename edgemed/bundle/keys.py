@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -174,13 +175,13 @@ def require_new(path: Path) -> Path:
     Raises:
         ConfigError: ``path`` is a folder or ends in ``.pub``, or either file exists already.
     """
-    if path.is_dir():  # also the empty path, which has no name to put .pub after
+    if _is(path, Path.is_dir):  # also the empty path, which has no name to put .pub after
         raise ConfigError(f"{path}: expected a file to write the private key to, as in my.key, got a folder")
     public = path.with_suffix(".pub")
     if public == path:
         raise ConfigError(f"{path}: .pub is the public half's name; give the private key another, as in my.key")
     for place in (path, public):
-        if place.exists():
+        if _is(place, Path.exists):
             raise ConfigError(f"{place}: exists already; keys are never overwritten, choose another name")
     return public
 
@@ -199,6 +200,14 @@ def write_new(path: Path, key: PrivateKey, *, passphrase: bytes | None) -> Path:
         path.unlink()
         raise
     return public
+
+
+def _is(path: Path, question: Callable[[Path], bool]) -> bool:
+    """Ask the file system; a place that cannot be looked at is refused when it is written."""
+    try:
+        return question(path)
+    except OSError:
+        return False
 
 
 def _create(path: Path, raw: bytes, *, mode: int) -> None:

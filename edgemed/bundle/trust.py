@@ -212,11 +212,11 @@ def _named(path: Path) -> Iterator[None]:
 
 def _require_archive(path: Path) -> None:
     """Step 0; a pipe is let through, for what is taken from it is gone."""
-    if path.is_dir():
-        raise BundleError(f"{path}: is a folder, expected an .edgemed file; name the file in it")
-    if path.exists() and not path.is_file():
-        return
     try:
+        if path.is_dir():
+            raise BundleError(f"{path}: is a folder, expected an .edgemed file; name the file in it")
+        if path.exists() and not path.is_file():
+            return
         with path.open("rb") as stream:
             start = stream.read(len(_ARCHIVE_START))
     except OSError as err:

@@ -150,10 +150,11 @@ def secure_streams() -> None:
     One that the caller has closed leads to the null device: results nobody wants are dropped, the exit code stands.
     A failure of stderr is passed over, for no note is worth a result; one of stdout is a `StdoutError`.
     """
-    for number, name in enumerate(("stdin", "stdout", "stderr")):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            _occupy(number)
-            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
+            # The lowest free descriptor is the closed one: no file may become a native library's stdout or stderr.
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
     sys.stdout = _over(_Results, sys.stdout)
     sys.stderr = _over(_Notes, sys.stderr)
 
@@ -197,17 +198,6 @@ def _over(raw: type[io.FileIO], stream: Any) -> io.TextIOWrapper:
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
-
-
-def _occupy(number: int) -> None:
-    """Open the null device under a closed descriptor: the next file must not become a native library's stderr."""
-    try:
-        os.fstat(number)
-    except OSError:
-        descriptor = os.open(os.devnull, os.O_RDWR)
-        if descriptor != number:
-            os.dup2(descriptor, number)
-            os.close(descriptor)
 
 
 def _encodable(tree: Any) -> Any:

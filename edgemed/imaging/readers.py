@@ -159,7 +159,7 @@ def _decoded(buffer: NDArray[np.uint8], page: int | None, kind: Format, source: 
     return image.view(np.uint8) if image.dtype == np.uint8 else image.view(np.uint16)
 
 
-def _decoded_jpeg(buffer: NDArray[np.uint8], source: str) -> Pixels | None:
+def _decoded_jpeg(buffer: NDArray[np.uint8], source: str) -> cv2.typing.MatLike | None:
     """Decode a JPEG, refusing damage that libjpeg notices; a flipped bit may still give other, valid data."""
     with native_output.captured(_JPEG_DAMAGE) as words:
         image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)

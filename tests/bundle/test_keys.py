@@ -170,6 +170,19 @@ def test_private_key_may_not_be_named_as_a_public_one(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", [".", "", "..", "folder"])
+def test_folder_is_no_place_for_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(ConfigError) as caught:
+        keys.write_new(Path(name), KEY, passphrase=None)
+
+    assert str(caught.value) == (
+        f"{Path(name)}: expected a file to write the private key to, as in my.key, got a folder"
+    )
+
+
 def test_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         keys.write_new(tmp_path / "no" / "my.key", KEY, passphrase=None)

@@ -121,14 +121,40 @@ def test_step_1_no_key_is_an_error() -> None:
     )
 
 
-def test_step_1_comes_before_the_file_is_read(tmp_path: Path) -> None:
+def test_step_1_comes_before_the_file_is_taken_apart(tmp_path: Path) -> None:
+    path = tmp_path / "a.edgemed"
+    path.write_bytes(RAW[:-1])
+
     with pytest.raises(SignatureError, match="no trusted key was given"):
-        trust.open_bundle(tmp_path / "missing.edgemed", keys=[])
+        trust.open_bundle(path, keys=[])
+
+
+WRONG_PATHS = {
+    "folder": (".", "is a folder, expected an .edgemed file; name the file in it"),
+    "picture": ("ok.png", "not an .edgemed file, it starts as no bundle does; check the path"),
+    "empty file": ("empty", "not an .edgemed file, it starts as no bundle does; check the path"),
+    "missing": ("missing", "cannot be read: No such file or directory; check the path and its permissions"),
+    "name that is too long": ("x" * 300, "cannot be read: File name too long; check the path and its permissions"),
+}
+
+
+@pytest.mark.parametrize(("name", "message"), WRONG_PATHS.values(), ids=WRONG_PATHS)
+def test_step_0_wrong_path_is_called_that_and_no_matter_of_trust(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "ok.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (tmp_path / "empty").write_bytes(b"")
+    path = tmp_path / name
+
+    for refuses in (trust.open_bundle, trust.inspect_file):
+        with pytest.raises(BundleError) as caught:
+            refuses(path, keys=[])
+        assert type(caught.value) is BundleError
+        assert str(caught.value) == f"{path}: {message}"
 
 
 def test_step_2_file_above_the_limit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "huge.edgemed"
     with path.open("wb") as stream:
+        stream.write(RAW[:4])
         stream.truncate((256 << 20) + 1)  # a sparse file
 
     with pytest.raises(BundleError) as caught:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from edgemed import __version__
+from edgemed.bundle import keys
 from edgemed.cli import main
 from tests.bundle import tiny
+from tests.runtime import tiny as runtime_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 MAIN = "import sys; from edgemed.cli import main; sys.exit(main())"
@@ -124,7 +126,7 @@ def test_control_characters_stay_out_of_the_terminal(capsys: pytest.CaptureFixtu
 USAGE = {
     "unknown command": (["scren"], "No such command 'scren'"),
     "unknown option": (["keys", "list", "--jsn"], "No such option: --jsn"),
-    "missing argument": (["bundle", "info"], "Missing argument 'FILE'"),
+    "missing argument": (["bundle", "info"], "Missing argument 'FILE|NAME'"),
     "missing option": (["bundle", "build", "folder"], "Missing option '--key'"),
 }
 
@@ -201,3 +203,86 @@ def test_process_ends_with_the_code_and_one_document(tmp_path: Path) -> None:
     assert done.stderr == ""
     assert re.match(r'\{\s*"schema_version": 1,', done.stdout)
     assert json.loads(done.stdout)["manifest"]["name"] == "tiny"
+
+
+def shell(redirection: str, *words: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run edgemed from a shell that redirects its streams."""
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    command = ["bash", "-c", f'"$@" {redirection}', "bash", sys.executable, "-m", "edgemed", *words]
+    return subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """Return a folder with a bundle that alerts on everything, its key, and two inputs."""
+    document = runtime_tiny.rule(runtime_tiny.model(), threshold=0.01)
+    (tmp_path / "tiny.edgemed").write_bytes(runtime_tiny.raw_bundle(runtime_tiny.model(), document))
+    (tmp_path / "my.pub").write_bytes(keys.encode_public(tiny.KEY.public))
+    (tmp_path / "scan.png").write_bytes(runtime_tiny.png(runtime_tiny.picture()))
+    return tmp_path
+
+
+SCREEN = ("screen", "scan.png", "--bundle", "tiny.edgemed", "--trust", "my.pub", "--fail-on-alert")
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"], ids=["closed", "full"])
+@pytest.mark.parametrize("inputs", [(), ("missing.png",)], ids=["one input", "two inputs"])
+def test_stderr_that_takes_nothing_changes_no_result(work: Path, redirection: str, inputs: tuple[str, ...]) -> None:
+    done = shell(redirection, *SCREEN, *inputs, "--json", home=work)
+
+    assert (done.returncode, done.stderr) == (10, "")
+    assert json.loads(done.stdout)["summary"]["alert"] == 1
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full"], ids=["closed", "full"])
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("bundle", "info", "missing"), 5), (("scren",), 2), (("keys", "list"), 0)],
+    ids=["error", "usage error", "note"],
+)
+def test_exit_code_needs_no_stderr(tmp_path: Path, redirection: str, words: tuple[str, ...], code: int) -> None:
+    assert shell(redirection, *words, home=tmp_path).returncode == code
+
+
+@pytest.mark.parametrize(
+    "words", [("--help",), ("--version",), ("devices", "list"), SCREEN], ids=lambda words: words[0]
+)
+def test_full_disk_behind_stdout_is_one_line_and_1(work: Path, words: tuple[str, ...]) -> None:
+    done = shell(">/dev/full", *words, home=work)
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "edgemed: stdout: cannot be written: No space left on device; the results are incomplete, send them elsewhere"
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("--help",), 0), (("--version",), 0), (("devices", "list"), 0), ((*SCREEN, "--json"), 10)],
+    ids=["help", "version", "table", "document"],
+)
+def test_closed_stdout_is_silence_and_the_exit_code(work: Path, words: tuple[str, ...], code: int) -> None:
+    done = shell(">&-", *words, home=work)
+
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert "edgemed:" not in done.stderr
+
+
+def test_closed_stdin_is_no_terminal_to_ask_at(tmp_path: Path) -> None:
+    done = shell("<&-", "keys", "new", "my.key", home=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "edgemed: my.key: needs a passphrase and there is no terminal to ask at; "
+        "give --passphrase-file FILE, or --no-passphrase for a key that is not encrypted\n"
+    )
+
+
+def test_module_runs_as_the_command(tmp_path: Path) -> None:
+    done = shell("", "--version", home=tmp_path)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"edgemed {__version__}\n", "")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemed import shipped
 from edgemed.bundle import archive, keys, trust
 from edgemed.cli import main
 from tests.bundle import tiny
@@ -281,6 +282,29 @@ def test_info_adds_the_card_to_its_document(capsys: pytest.CaptureFixture[str]) 
     plain, with_card = json.loads(ran(capsys, *words)[1]), json.loads(ran(capsys, *words, "--card")[1])
 
     assert with_card == {**plain, "card": CARD}
+
+
+@pytest.mark.parametrize("words", [["info", "--card"], ["verify"]], ids=["info", "verify"])
+@pytest.mark.skipif(not shipped.names(), reason="no bundle ships with this tree")
+def test_shipped_name_is_checked_with_the_demo_key(capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    code, out, err = ran(capsys, "bundle", words[0], shipped.names()[0], *words[1:])
+
+    assert (code, err) == (0, "")
+    assert out != ""
+
+
+def test_shipped_name_is_refused_by_another_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ran(capsys, "bundle", "verify", shipped.names()[0], "--trust", "my.pub")[0] == 5
+
+
+def test_repeated_option_is_a_usage_error(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--key", "my.key", "--out", "a.edgemed", "--out", "b.edgemed"]
+
+    code, _, err = ran(capsys, "bundle", "build", "artifact", *words)
+
+    assert code == 2
+    assert "Invalid value for '--out': given more than once; give it once" in err
+    assert not (home / "b.edgemed").exists()
 
 
 def test_info_of_a_bundle_without_a_card_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,23 @@ def test_demo_shows_each_sample_and_what_to_do_next(package: Path, work: Path) -
     assert "Try next:\n  edgemed screen " in done.stdout
 
 
+def test_next_command_about_a_bundle_works(package: Path, work: Path) -> None:
+    line = next(line for line in demo(package, work).stdout.splitlines() if "bundle info" in line)
+    words = [word for word in line.split()[1:] if word != "--card"]  # the tiny bundles have none
+
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words],
+        cwd=work,
+        env={**os.environ, "PYTHONPATH": str(package)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "chest-xray" in done.stdout
+
+
 def test_demo_writes_an_overlay_of_each_sample(package: Path, work: Path) -> None:
     demo(package, work, "--out", "shown")
 

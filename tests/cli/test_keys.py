@@ -114,6 +114,28 @@ def test_new_key_is_refused_with_a_reason(
     assert trust.user_keys() == ()
 
 
+def test_failed_trust_leaves_nothing_in_the_way_of_a_retry(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "config").write_text("not a folder")
+
+    code, out, err = ran(capsys, "keys", "new", "my.key", "--no-passphrase")
+
+    assert (code, out) == (2, "")
+    assert "cannot be written: Not a directory; " in err
+    assert err.endswith("or leave your trusted keys alone with --no-trust; no key was written\n")
+    assert not (home / "my.key").exists()
+    assert not (home / "my.pub").exists()
+    assert ran(capsys, "keys", "new", "my.key", "--no-passphrase", "--no-trust")[0] == 0
+
+
+def test_place_is_checked_before_a_passphrase_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = ran(capsys, "keys", "new", ".")
+
+    assert (code, err) == (
+        2,
+        "edgemed: .: expected a file to write the private key to, as in my.key, got a folder\n",
+    )
+
+
 TYPED = {
     "the same twice": ([b"open sesame", b"open sesame"], 0, b"open sesame"),
     "two that differ": ([b"one", b"two"], 2, None),

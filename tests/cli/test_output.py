@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +94,40 @@ def test_table_in_a_pipe_is_whole_and_takes_no_markup(capsys: pytest.CaptureFixt
     assert "[b]results" in shown
     assert "long" * 50 in shown
     assert "\x1b" not in shown
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return a function that makes stdout look like a terminal of so many columns."""
+
+    def sized(columns: int) -> None:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("NO_COLOR", "1")
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return sized
+
+
+def test_table_on_a_narrow_terminal_cuts_nothing_away(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    terminal(40)
+    output.table(("input", "decision"), [("folder/" * 9 + "scan-1.png", "alert")])
+
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert "".join(re.findall(r"│ (\S+)", shown)).replace("alert", "") == "folder/" * 9 + "scan-1.png"
+
+
+@pytest.mark.parametrize(("columns", "heading"), [(80, "wide"), (20, "thin")])
+def test_narrow_form_is_for_narrow_terminals(
+    terminal: Callable[[int], None], capsys: pytest.CaptureFixture[str], columns: int, heading: str
+) -> None:
+    terminal(columns)
+    output.table(("wide", "second"), [("x" * 20, "y" * 20)], narrow=(("thin",), [("z",)]))
+
+    shown = capsys.readouterr().out
+    assert {name for name in ("wide", "thin") if name in shown} == {heading}
 
 
 def test_file_is_written(tmp_path: Path) -> None:

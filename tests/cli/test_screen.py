@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from edgemed import targets
 from edgemed.bundle import keys, trust
 from edgemed.cli import main
-from edgemed.runtime import backends
+from edgemed.runtime import backends, worklist
 from tests.bundle.tiny import KEY, OTHER
 from tests.runtime import tiny
 
@@ -281,6 +282,62 @@ def test_folder_that_cannot_be_written_stops_before_screening(run: Ran, home: Pa
     assert err == "edgemed: --heatmaps: file/out: cannot be written: Not a directory; choose another folder\n"
 
 
+def test_older_pictures_in_the_folder_are_told(run: Ran, home: Path) -> None:
+    run("scan.png", "--heatmaps", "out")
+
+    _, _, err = run("scan.png", "--json", "--heatmaps", "out")
+
+    assert err == "--heatmaps: out: holds older files; pictures with the same number are replaced\n"
+
+
+def test_failed_picture_loses_no_decision(run: Ran, home: Path) -> None:
+    (home / "out" / "0002-scan.0.png").mkdir(parents=True)
+
+    code, out, err = run("scan.png", "scan.png", "scan.png", "--json", "--heatmaps", "out")
+
+    results = json.loads(out)["results"]
+    assert code == 2
+    assert [result["decision"] for result in results] == ["alert"] * 3
+    assert [result["heatmap"] for result in results] == ["0001-scan.0.png", None, None]
+    assert "edgemed: --heatmaps: out/0002-scan.0.png: cannot be written: " in err
+
+
+@pytest.mark.parametrize("words", [["--json"], []], ids=["document", "lines"])
+def test_interrupt_shows_what_is_done_and_exits_130(
+    run: Ran, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    def interrupted(screener: object, paths: Iterable[Path]) -> Iterator[worklist.Outcome]:
+        yield next(judged(screener, paths))  # type: ignore[arg-type]
+        raise KeyboardInterrupt
+
+    judged = worklist.screen
+    monkeypatch.setattr(worklist, "screen", interrupted)
+
+    code, out, err = run("scan.png", "missing.png", *words)
+
+    assert code == 130
+    assert (json.loads(out)["summary"]["alert"] == 1) if words else ("alert" in out)
+    assert err.endswith("edgemed: interrupted\n")
+
+
+def test_narrow_terminal_tells_which_input_alerted(run: Ran, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = "a-folder-of-a-ward/with-a-long-name-to-it/and-one-more-folder-in-it-still"
+    (home / folder).mkdir(parents=True)
+    for number in (1, 2):
+        (home / folder / f"{number}.png").write_bytes(tiny.png(tiny.picture(seed=number)))
+
+    out = re.sub(r"\x1b\[[0-9;]*m", "", run(folder)[1])
+
+    assert max(map(len, out.splitlines())) <= 80
+    assert "…" not in out
+    inputs = "".join(re.findall(r"^│ (\S+)", out, re.MULTILINE))
+    assert inputs == f"{folder}/1.png{folder}/2.png"
+    assert " ms " not in out
+
+
 def test_single_frame_is_shown_as_names_and_values(run: Ran) -> None:
     code, out, err = run("scan.png", "--heatmaps", "out")
 
@@ -359,6 +416,11 @@ def test_altered_bundle_is_refused(run: Ran, home: Path) -> None:
     [
         pytest.param(["--backend", "onnx"], 2, id="unknown back end"),
         pytest.param(["--threads", "0"], 2, id="no threads"),
+        pytest.param(["--threads", "100000"], 2, id="too many threads"),
+        pytest.param(["--heatmaps", ""], 2, id="empty folder name"),
+        pytest.param(["--heatmaps", "a", "--heatmaps", "b"], 2, id="two folders"),
+        pytest.param(["--bundle", "clear.edgemed"], 2, id="two bundles"),
+        pytest.param([""], 2, id="empty input"),
     ],
 )
 def test_wrong_options_are_usage_errors(run: Ran, words: list[str], code: int) -> None:
