@@ -58,6 +58,11 @@ def screen(
     try:
         with closing(_shown(worklist.expand(inputs))) as paths:
             _judge(screener, paths, heatmaps, results)
+    except ConfigError as error:
+        # A picture that could not be written must not hide an alert.
+        if screenings.exit_code(results, fail_on_alert=fail_on_alert) != screenings.ALERT:
+            raise
+        output.note(f"edgemed: {error}")
     finally:
         _render(screener, results, json=json)
     raise typer.Exit(screenings.exit_code(results, fail_on_alert=fail_on_alert))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edgemed.runtime.worklist import Outcome
 
 __all__ = [
+    "ALERT",
     "COLUMNS",
     "about",
     "document",
@@ -36,7 +37,7 @@ __all__ = [
 
 COLUMNS = ("input", "frame", "decision", "score", "ms", "heatmap", "reasons")
 _DECISIONS = ("alert", "clear", "indeterminate", "refused")
-_ALERT, _REFUSED = 10, 8
+ALERT, _REFUSED = 10, 8
 
 
 def document(screener: Screener, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def exit_code(results: Sequence[dict[str, Any]], *, fail_on_alert: bool) -> int:
     """Return 10 for an alert if it was asked for, else 8 for a refusal, else 0."""
     counts = summary(results)
     if fail_on_alert and counts["alert"]:
-        return _ALERT
+        return ALERT
     return _REFUSED if counts["refused"] else 0
 
 

@@ -302,6 +302,15 @@ def test_failed_picture_loses_no_decision(run: Ran, home: Path) -> None:
     assert "edgemed: --heatmaps: out/0002-scan.0.png: cannot be written: " in err
 
 
+def test_failed_picture_does_not_hide_an_alert(run: Ran, home: Path) -> None:
+    (home / "out" / "0001-scan.0.png").mkdir(parents=True)
+
+    code, out, err = run("scan.png", "--json", "--heatmaps", "out", "--fail-on-alert")
+
+    assert (code, json.loads(out)["summary"]["alert"]) == (10, 1)
+    assert "edgemed: --heatmaps: out/0001-scan.0.png: cannot be written: " in err
+
+
 @pytest.mark.parametrize("words", [["--json"], []], ids=["document", "lines"])
 def test_interrupt_shows_what_is_done_and_exits_130(
     run: Ran, monkeypatch: pytest.MonkeyPatch, words: list[str]
