@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -93,4 +94,4 @@ def test_version_is_that_of_the_project_file() -> None:
 
 @pytest.mark.parametrize("package", ["edgemed", "converters"])
 def test_package_says_that_it_is_typed(package: str) -> None:
-    assert (ROOT / package / "py.typed").is_file()
+    assert resources.files(package).joinpath("py.typed").is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from edgemed import schema, targets
 from edgemed.errors import ConfigError, TargetMismatchError
 
-FOLDER = Path(__file__).resolve().parents[1] / "firmware_configs"
+FOLDER = Path(str(resources.files("firmware_configs")))
 DEVICES = (
     "coral-dev-board",
     "coral-usb",

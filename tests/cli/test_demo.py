@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from edgemed.bundle import keys
 from tests.bundle.tiny import KEY
 from tests.runtime import tiny
 
-ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(str(resources.files("edgemed")))
 PROGRAM = "import sys; from edgemed.cli import main; sys.exit(main())"
 SAMPLES = [
     {"file": "01-chest.png", "bundle": "chest-xray", "modality": "DX", "label": "normal", "source": "test/a.png"},
@@ -25,7 +26,7 @@ SAMPLES = [
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a copy of the package that ships tiny bundles and samples instead of its own."""
     folder = tmp_path_factory.mktemp("package")
-    shutil.copytree(ROOT / "edgemed", folder / "edgemed", ignore=shutil.ignore_patterns("__pycache__", "*.edgemed"))
+    shutil.copytree(PACKAGE, folder / "edgemed", ignore=shutil.ignore_patterns("__pycache__", "*.edgemed"))
     shipped = folder / "edgemed" / "shipped"
     shutil.rmtree(shipped / "samples", ignore_errors=True)
     for part in ("bundles", "samples"):
