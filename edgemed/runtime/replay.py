@@ -99,7 +99,9 @@ def _check(backend: str | None) -> int:
 
 def _planes(path: Path) -> NDArray[np.uint8]:
     try:
-        loaded = np.load(path, allow_pickle=False)
+        # An open file: given a path, NumPy leaves an archive's file open.
+        with path.open("rb") as stream:
+            loaded = np.load(stream, allow_pickle=False)
     except (ValueError, EOFError) as err:
         raise InferenceError(f"{path}: expected an npy file: {err}") from err
     if not isinstance(loaded, np.ndarray):

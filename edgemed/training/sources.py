@@ -141,7 +141,8 @@ def _medmnist(source: MedMnist, folder: Path) -> Dataset:
     values: list[str] = []
     splits: list[str] = []
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # An open file: given a path, NumPy leaves it open where the archive is damaged.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             for split in ("train", "val", "test"):
                 pixels, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"].reshape(-1)
                 if pixels.ndim != 3 or pixels.dtype != np.uint8 or len(pixels) != len(labels) or 0 in pixels.shape[1:]:
