@@ -8,7 +8,7 @@ largest difference between platforms in grey levels. Arithmetic lives in `geomet
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -138,6 +138,23 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """One entry of the list."""
 
 
+class _StepByMethod(_Step, frozen=True, kw_only=True):
+    """A step with a choice of methods; the method says how exact it is."""
+
+    if TYPE_CHECKING:
+        method: _Method
+
+    @property
+    def exact(self) -> bool:
+        """The same bytes come out on every platform."""
+        return self.method.exact
+
+    @property
+    def tolerance_gray(self) -> int:
+        """Largest difference between platforms, in grey levels."""
+        return self.method.tolerance_gray
+
+
 class CropBorder(_Step, frozen=True, kw_only=True, tag="crop_border"):
     """Remove floor(side * fraction) pixels at both ends of each axis; fraction 0..0.45 in steps of 0.0001."""
 
@@ -147,52 +164,22 @@ class CropBorder(_Step, frozen=True, kw_only=True, tag="crop_border"):
     fraction: Annotated[float, Meta(ge=0.0, le=0.45)]
 
 
-class Denoise(_Step, frozen=True, kw_only=True, tag="denoise"):
+class Denoise(_StepByMethod, frozen=True, kw_only=True, tag="denoise"):
     """Smooth by ``method``."""
 
     method: Median | Gaussian | Bilateral | NonLocalMeans
 
-    @property
-    def exact(self) -> bool:
-        """The same bytes come out on every platform."""
-        return self.method.exact
 
-    @property
-    def tolerance_gray(self) -> int:
-        """Largest difference between platforms, in grey levels."""
-        return self.method.tolerance_gray
-
-
-class Contrast(_Step, frozen=True, kw_only=True, tag="contrast"):
+class Contrast(_StepByMethod, frozen=True, kw_only=True, tag="contrast"):
     """Spread the grey levels by ``method``."""
 
     method: Percentile | Equalize | Clahe
 
-    @property
-    def exact(self) -> bool:
-        """The same bytes come out on every platform."""
-        return self.method.exact
 
-    @property
-    def tolerance_gray(self) -> int:
-        """Largest difference between platforms, in grey levels."""
-        return self.method.tolerance_gray
-
-
-class Sharpen(_Step, frozen=True, kw_only=True, tag="sharpen"):
+class Sharpen(_StepByMethod, frozen=True, kw_only=True, tag="sharpen"):
     """Emphasise edges by ``method``."""
 
     method: Unsharp
-
-    @property
-    def exact(self) -> bool:
-        """The same bytes come out on every platform."""
-        return self.method.exact
-
-    @property
-    def tolerance_gray(self) -> int:
-        """Largest difference between platforms, in grey levels."""
-        return self.method.tolerance_gray
 
 
 class Resize(_Step, frozen=True, kw_only=True, tag="resize"):
