@@ -36,7 +36,7 @@ class Artifact:
         mode: of the conversion.
         parity: the figures that the gate was judged on.
         flips: images of the gate part that float and converted model decide differently, by name; in no member.
-        tolerance: between back ends.
+        tolerance: between back ends; None of a float model, which has no integers to differ in.
         rule: the document ``decision.json``.
         notes: what the user should know of the members, a line each.
     """
@@ -46,7 +46,7 @@ class Artifact:
     mode: Mode
     parity: Parity
     flips: tuple[Flip, ...]
-    tolerance: golden.Tolerance
+    tolerance: golden.Tolerance | None
     rule: decision.DecisionRule
     notes: tuple[str, ...] = ()
 

@@ -56,7 +56,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render(
-    description: ArtifactDocument, facts: Facts, rule: DecisionRule, parity: Parity, tolerance: Tolerance
+    description: ArtifactDocument, facts: Facts, rule: DecisionRule, parity: Parity, tolerance: Tolerance | None
 ) -> str:
     """Return the card as markdown."""
     return "\n".join(
@@ -84,8 +84,6 @@ def render(
             "## Spread between back ends",
             "",
             *_of_tolerance(tolerance),
-            "",
-            "Architectures that are not listed were not measured.",
             "",
             "## Limits",
             "",
@@ -122,7 +120,7 @@ def _of_parity(rule: DecisionRule, parity: Parity) -> list[str]:
     point, mode, found = rule.operating_point, parity.mode.value, parity.mcnemar
     return [
         f"Calibration and threshold were chosen on the operating part, {_images(parity.operating)}. The gate was "
-        f"judged on the gate part, {_images(parity.gate)}. The two share none, as train and validation share none.",
+        f"judged on the gate part, {_images(parity.gate)}. What keeps train and validation apart keeps them apart.",
         "",
         f"- Operating point {point.name} ({point.criterion}): threshold {point.threshold:.4f}",
         f"- Indeterminate zone: scores {rule.indeterminate.low:.4f} to {rule.indeterminate.high:.4f}",
@@ -154,7 +152,9 @@ def _rates(point: Point) -> str:
     return f"sensitivity {point.sensitivity}; specificity {point.specificity}"
 
 
-def _of_tolerance(tolerance: Tolerance) -> list[str]:
+def _of_tolerance(tolerance: Tolerance | None) -> list[str]:
+    if tolerance is None:
+        return ["Not measured in LSB: the model computes in floating point."]
     return [
         f"Reference: {tolerance.reference}.",
         "",
@@ -165,6 +165,8 @@ def _of_tolerance(tolerance: Tolerance) -> list[str]:
             f"| {entry.score:.4f} |"
             for entry in tolerance.entries
         ),
+        "",
+        "Architectures that are not listed were not measured.",
     ]
 
 

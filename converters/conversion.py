@@ -55,13 +55,12 @@ _SEED = 20240229  # which train images describe the domain, which patients judge
 _DOMAIN = 2048  # train images that describe the domain for the out-of-distribution gate, at most
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Judged:
-    """The converted model's decision document, and how its decisions compare with the float model's."""
+@dataclass(frozen=True, kw_only=True)
+class _Spread:
+    """Largest difference of a logit between back ends, in its unit, and the document, where there is one."""
 
-    rule: decision.DecisionRule
-    parity: Parity
-    flips: tuple[Flip, ...]
+    logit: float
+    tolerance: golden.Tolerance | None
 
 
 def convert(
@@ -109,43 +108,43 @@ def convert(
     parts = division.of(validation, share=gate.share, seed=_SEED)
     calibrations.require_fits(calibration, model)
     raw = _tflite(model, mode, calibration, fit, note)
+    emitted = emission.members_for(target, raw, mode=mode)
     note(f"answers of the {len(raw) / 1000:.0f} kB model on {len(validation.planes)} validation images")
     reference = answers.of(backends.load(raw, backend="litert"), validation.planes)
     scaling = operating.calibrated(
         reference.logits[parts.operating], validation.labels[parts.operating], model=mode.value
     )
-    spread = tolerance.measure(
-        raw, reference, validation.planes, preprocessing=preprocessing, calibration=scaling, peers=peers
-    )
-    judged = _judged(
-        model,
-        raw,
-        reference,
-        validation,
-        parts=parts,
-        gate=gate,
-        mode=mode,
-        scaling=scaling,
-        logit_tolerance=max(1, *(entry.logit_lsb for entry in spread.entries)) * reference.scales["logit"],
+    spread = _spread(raw, reference, validation, preprocessing, scaling, peers)
+    rule = operating.decision_rule(
+        reference.logits[parts.operating],
+        validation.labels[parts.operating],
+        model_digest=files.sha256(raw),
+        calibration=scaling,
+        name=gate.operating_point,
+        sensitivity=gate.sensitivity,
+        logit_tolerance=spread.logit,
         quality=quality,
         limits=_domain(raw, reference, train) if "embedding" in reference.integers else None,
     )
-    parity.require(judged.parity, judged.flips)
-    emitted = emission.members_for(target, raw, mode=mode)
+    compared, flips = _compared(model, reference, rule, validation, parts=parts, gate=gate, mode=mode)
+    parity.require(compared, flips)
     described = _described(description, reference, emitted.members)
     return Artifact(
         description=described,
         members={
             **emitted.members,
             "preprocessing.json": encode(preprocessing),
-            **_documents(described, facts, judged, spread),
-            **vectors.members(validation.read, validation.planes, reference, preprocessing=preprocessing),
+            "decision.json": schema.encode_json(rule),
+            "evidence/parity.json": schema.encode_json(compared),
+            "evidence/training.json": schema.encode_json(facts),
+            "card.md": card.render(described, facts, rule, compared, spread.tolerance).encode(),
+            **_golden(reference, validation, preprocessing, spread.tolerance),
         },
         mode=mode,
-        parity=judged.parity,
-        flips=judged.flips,
-        tolerance=spread,
-        rule=judged.rule,
+        parity=compared,
+        flips=flips,
+        tolerance=spread.tolerance,
+        rule=rule,
         notes=emitted.notes,
     )
 
@@ -172,41 +171,45 @@ def _tflite(
     return ptq.float16_tflite(model) if mode is Mode.FLOAT16 else ptq.float32_tflite(model)
 
 
-def _judged(
-    model: keras.Model,
+def _spread(
     raw: bytes,
     reference: Answers,
+    validation: LabelledPlanes,
+    preprocessing: Preprocessing,
+    scaling: decision.Calibration,
+    peers: Sequence[Path],
+) -> _Spread:
+    """Return how far back ends lie apart; a float model has no LSB, and no golden vectors to be held against."""
+    if not reference.integers:
+        return _Spread(logit=tolerance.of_float(raw, reference, validation.planes), tolerance=None)
+    measured = tolerance.measure(
+        raw, reference, validation.planes, preprocessing=preprocessing, calibration=scaling, peers=peers
+    )
+    # One LSB at least: no measurement rules out that a back end rounds the other way.
+    lsb = max(1, *(entry.logit_lsb for entry in measured.entries))
+    return _Spread(logit=lsb * reference.scales["logit"], tolerance=measured)
+
+
+def _compared(
+    model: keras.Model,
+    reference: Answers,
+    rule: decision.DecisionRule,
     validation: LabelledPlanes,
     *,
     parts: Parts,
     gate: Gate,
     mode: Mode,
-    scaling: decision.Calibration,
-    logit_tolerance: float,
-    quality: decision.QualityLimits,
-    limits: decision.OutOfDistribution | None,
-) -> _Judged:
+) -> tuple[Parity, tuple[Flip, ...]]:
+    """Return the figures of the gate part, and the images that are decided differently."""
     labels = validation.labels
-    rule = operating.decision_rule(
-        reference.logits[parts.operating],
-        labels[parts.operating],
-        model_digest=files.sha256(raw),
-        calibration=scaling,
-        name=gate.operating_point,
-        sensitivity=gate.sensitivity,
-        logit_tolerance=logit_tolerance,
-        quality=quality,
-        limits=limits,
-    )
     of_float = _decided_float(model, validation, parts, gate)
-    converted = Decided(scores=operating.scores(reference.logits, scaling), threshold=rule.operating_point.threshold)
-    return _Judged(
-        rule=rule,
-        parity=comparison.compare(
-            labels, of_float, converted, parts=parts, gate=gate, mode=mode, groups=validation.groups
-        ),
-        flips=comparison.flips(labels, validation.names, of_float, converted, parts=parts),
+    converted = Decided(
+        scores=operating.scores(reference.logits, rule.calibration), threshold=rule.operating_point.threshold
     )
+    compared = comparison.compare(
+        labels, of_float, converted, parts=parts, gate=gate, mode=mode, groups=validation.groups
+    )
+    return compared, comparison.flips(labels, validation.names, of_float, converted, parts=parts)
 
 
 def _decided_float(model: keras.Model, validation: LabelledPlanes, parts: Parts, gate: Gate) -> Decided:
@@ -221,17 +224,14 @@ def _decided_float(model: keras.Model, validation: LabelledPlanes, parts: Parts,
     )
 
 
-def _documents(
-    description: ArtifactDocument, facts: card.Facts, judged: _Judged, spread: golden.Tolerance
+def _golden(
+    reference: Answers, validation: LabelledPlanes, preprocessing: Preprocessing, spread: golden.Tolerance | None
 ) -> dict[str, bytes]:
-    """Return what was found out about the model, by member name."""
-    return {
-        "decision.json": schema.encode_json(judged.rule),
-        golden.TOLERANCE: schema.encode_json(spread),
-        "evidence/parity.json": schema.encode_json(judged.parity),
-        "evidence/training.json": schema.encode_json(facts),
-        "card.md": card.render(description, facts, judged.rule, judged.parity, spread).encode(),
-    }
+    """Return golden vectors and their tolerance, by member name; of a float model there are none."""
+    if spread is None:
+        return {}
+    made = vectors.members(validation.read, validation.planes, reference, preprocessing=preprocessing)
+    return {**made, golden.TOLERANCE: schema.encode_json(spread)}
 
 
 def _domain(raw: bytes, reference: Answers, train: LabelledPlanes) -> decision.OutOfDistribution:

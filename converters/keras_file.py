@@ -36,8 +36,8 @@ def require_plain(path: Path) -> None:
     config = _config(path)
     if foreign := sorted(set(_foreign(config))):
         raise ConversionError(
-            f"{path}: expected layers of Keras only, got {', '.join(foreign)}: code that comes with a model is not run; "
-            "build the model from Keras layers and save it again"
+            f"{path}: expected layers of Keras only, got {', '.join(foreign)}: code that comes with a model is not "
+            "run; build the model from Keras layers and save it again"
         )
 
 
@@ -72,7 +72,16 @@ def _config(path: Path) -> Any:
             raise ConfigError(f"{path}: {_CONFIG} is larger than the {_CONFIG_LIMIT_BYTES} bytes accepted here")
         return json.loads(raw)
     # RuntimeError: encrypted; NotImplementedError: a compression this Python lacks.
-    except (OSError, EOFError, KeyError, ValueError, RuntimeError, RecursionError, zlib.error, zipfile.BadZipFile) as err:
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        ValueError,
+        RuntimeError,
+        RecursionError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as err:
         raise ConfigError(
             f"{path}: expected a model saved by Keras 3 as .keras, got a file that is not: {_first(err)}; load it "
             "where it was made and save it with model.save('model.keras')"
@@ -96,16 +105,20 @@ def _foreign(node: Any) -> Iterator[str]:
 
 def _foreign_object(node: dict[str, Any]) -> str | None:
     """Return in words what Keras would need code for, or None."""
-    kind, config, module = node.get("class_name"), node.get("config"), node.get("module")
     code = node.get("value")
-    if kind == "__lambda__" or (isinstance(code, list) and code and isinstance(code[0], str)):
+    if node.get("class_name") == "__lambda__" or (isinstance(code, list) and code and isinstance(code[0], str)):
         return "a lambda function"
+    if node.get("class_name") is None or node.get("config") is None:
+        return None
+    return _foreign_class(str(node["class_name"]), node["config"], node)
+
+
+def _foreign_class(kind: str, config: Any, node: dict[str, Any]) -> str | None:
+    module = node.get("module")
     if kind == "Lambda":
         return f"the Lambda layer {config.get('name') if isinstance(config, dict) else ''}".strip()
     if kind == "function":
         return f"the function {config}"
-    if kind is None or config is None:
-        return None
     if module is None and node.get("registered_name"):
         return f"the class {node['registered_name']}"
     if module is not None and str(module).split(".")[0] not in ("keras", "builtins"):

@@ -33,7 +33,7 @@ from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime import backends, decision, golden, replay
 from edgemed.runtime.interpreter import Kernels
 
-__all__ = ["measure", "require_peers"]
+__all__ = ["measure", "of_float", "require_peers"]
 
 _SECONDS_A_PLANE = 5.0  # generous: an emulated Cortex-A76 took 0.2
 _START_SECONDS = 60.0
@@ -80,6 +80,18 @@ def measure(
         reference=f"{reference.backend}/{reference.kernels.value}/{reference.architecture}",
         entries=tuple(_entry(reference, other, calibration, plane_gray=gray) for other in (reference, *others)),
     )
+
+
+def of_float(model: bytes, reference: Answers, planes: NDArray[np.uint8]) -> float:
+    """Return the largest difference of a logit between the kernels of LiteRT, in its unit, for a float model.
+
+    Args:
+        model: float TFLite file.
+        reference: its answers on LiteRT with XNNPACK.
+        planes: (N, H, W) uint8, the same that gave the reference.
+    """
+    other = answers.of(backends.load(model, backend="litert", kernels=Kernels.REFERENCE), planes)
+    return float(np.abs(reference.logits - other.logits).max())
 
 
 def _entry(reference: Answers, other: Answers, calibration: decision.Calibration, *, plane_gray: int) -> golden.Entry:

@@ -1,7 +1,8 @@
 """A recipe: everything that decides what is trained and what a conversion must show, in one YAML file.
 
 One for a model that was trained elsewhere has no ``model``; its ``fit`` says how the quantized twin is trained, and
-``fit.epochs`` how many epochs the float model has behind it. The shipped ones lie in ``edgemed/training/recipes``; a path to a file of the same form serves as well.
+``fit.epochs`` how many epochs the float model has behind it. The shipped ones lie in ``edgemed/training/recipes``; a
+path to a file of the same form serves as well.
 
     recipe = recipe.load("chest-xray")
 """
@@ -24,7 +25,19 @@ from edgemed.training.augment import Augmentation
 from edgemed.training.division import Splits
 from edgemed.training.sources import Source
 
-__all__ = ["Criterion", "Data", "Fit", "GateLimits", "Model", "Quantization", "Recipe", "available", "load", "network", "parse"]
+__all__ = [
+    "Criterion",
+    "Data",
+    "Fit",
+    "GateLimits",
+    "Model",
+    "Quantization",
+    "Recipe",
+    "available",
+    "load",
+    "network",
+    "parse",
+]
 
 _LIMIT_BYTES = 1 << 18
 
