@@ -17,13 +17,12 @@ from pathlib import Path
 from converters.mode import Mode
 from converters.parity import Flip, Parity
 from edgemed import files, schema
+from edgemed.bundle.artifacts import DOCUMENT
 from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.errors import ConfigError
 from edgemed.runtime import decision, golden
 
 __all__ = ["Artifact", "require_writable", "write"]
-
-_ARTIFACT = "artifact.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,7 +69,7 @@ def require_writable(folder: Path) -> None:
     with _translated(folder, "choose another --out"):
         if folder.is_symlink() or folder.is_mount():
             raise ConfigError(f"{folder}: expected a plain folder, found a link or a mount point; choose another --out")
-        if folder.exists() and not (folder / _ARTIFACT).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder / DOCUMENT).is_file() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(
                 f"{folder}: expected a new folder or an older artifact, found something else; choose another --out"
             )
@@ -93,7 +92,7 @@ def write(folder: Path, artifact: Artifact) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".artifact.") as aside:
             made = Path(aside) / folder.name
-            _fill(made, {_ARTIFACT: schema.encode_json(artifact.description), **artifact.members})
+            _fill(made, {DOCUMENT: schema.encode_json(artifact.description), **artifact.members})
             if folder.exists():
                 shutil.rmtree(folder)
             made.replace(folder)

@@ -11,13 +11,14 @@ Four source pictures of validation become members, as they are; no name of an im
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from converters import (
     answers,
@@ -66,7 +67,7 @@ class _Spread:
 def convert(
     model: keras.Model,
     *,
-    target: Target,
+    target: Target | Sequence[Target],
     train: LabelledPlanes,
     validation: LabelledPlanes,
     calibration: Calibration,
@@ -84,7 +85,7 @@ def convert(
 
     Args:
         model: float, of the model contract.
-        target: device to convert for; says which members are made.
+        target: device to convert for, or several: they say which members are made.
         train: split for training and the domain.
         validation: split that shares no patient with it, divided here once more: one part gives calibration, threshold
             and indeterminate zone, the other judges.
@@ -105,16 +106,19 @@ def convert(
             a peer failed, or a source frame no longer gives its plane.
         GateError: the converted model fails the parity gate, or its logits cannot be calibrated.
     """
+    devices = (target,) if isinstance(target, Target) else tuple(target)
     parts = division.of(validation, share=gate.share, seed=_SEED)
     calibrations.require_fits(calibration, model)
     raw = _tflite(model, mode, calibration, fit, note)
-    emitted = emission.members_for(target, raw, mode=mode)
+    emitted = emission.members_for(devices, raw, mode=mode)
     note(f"answers of the {len(raw) / 1000:.0f} kB model on {len(validation.planes)} validation images")
     reference = answers.of(backends.load(raw, backend="litert"), validation.planes)
     scaling = operating.calibrated(
         reference.logits[parts.operating], validation.labels[parts.operating], model=mode.value
     )
-    spread = _spread(raw, reference, validation, preprocessing, scaling, peers)
+    spread = _spread(
+        raw, reference, validation.planes, emitted.comparable, preprocessing=preprocessing, scaling=scaling, peers=peers
+    )
     rule = operating.decision_rule(
         reference.logits[parts.operating],
         validation.labels[parts.operating],
@@ -124,7 +128,7 @@ def convert(
         sensitivity=gate.sensitivity,
         logit_tolerance=spread.logit,
         quality=quality,
-        limits=_domain(raw, reference, train) if "embedding" in reference.integers else None,
+        limits=_domain(raw, reference, train) if "embedding" in reference.specs else None,
     )
     compared, flips = _compared(model, reference, rule, validation, parts=parts, gate=gate, mode=mode)
     parity.require(compared, flips)
@@ -174,16 +178,18 @@ def _tflite(
 def _spread(
     raw: bytes,
     reference: Answers,
-    validation: LabelledPlanes,
+    planes: NDArray[np.uint8],
+    others: Mapping[str, bytes],
+    *,
     preprocessing: Preprocessing,
     scaling: decision.Calibration,
     peers: Sequence[Path],
 ) -> _Spread:
-    """Return how far back ends lie apart; a float model has no LSB, and no golden vectors to be held against."""
+    """Return how far back ends and members lie apart; a float model has no LSB to measure in."""
     if not reference.integers:
-        return _Spread(logit=tolerance.of_float(raw, reference, validation.planes), tolerance=None)
+        return _Spread(logit=tolerance.of_float(raw, reference, planes), tolerance=None)
     measured = tolerance.measure(
-        raw, reference, validation.planes, preprocessing=preprocessing, calibration=scaling, peers=peers
+        raw, reference, planes, preprocessing=preprocessing, calibration=scaling, peers=peers, others=others
     )
     # One LSB at least: no measurement rules out that a back end rounds the other way.
     lsb = max(1, *(entry.logit_lsb for entry in measured.entries))
@@ -244,5 +250,5 @@ def _described(description: Description, reference: Answers, members: Collection
     return ArtifactDocument(
         **msgspec.structs.asdict(description),
         targets=models.admits(members),
-        outputs=tuple(sorted(reference.integers)),
+        outputs=tuple(sorted(reference.specs)),
     )

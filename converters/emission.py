@@ -2,14 +2,15 @@
 
 The converted TFLite file is always one. What an accelerator runs is made from it here, by the module for it.
 
-    emitted = emission.members_for(target, raw, mode=Mode.QAT)
+    emitted = emission.members_for([target], raw, mode=Mode.QAT)
     members |= emitted.members
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from converters.mode import Mode
 from edgemed.bundle import models
@@ -20,26 +21,37 @@ __all__ = ["Emission", "members_for"]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Emission:
-    """Model members by name, and what there is to say of them, a line each."""
+    """What there is for some targets.
+
+    Attributes:
+        members: models by name.
+        comparable: of them, besides the converted file, those that run on this machine: they enter the tolerance.
+        notes: what the user should know, a line each.
+    """
 
     members: Mapping[str, bytes]
+    comparable: Mapping[str, bytes] = MappingProxyType({})
     notes: tuple[str, ...] = ()
 
 
-def members_for(target: Target, raw: bytes, *, mode: Mode) -> Emission:
-    """Return the model members for a target.
+def members_for(devices: Sequence[Target], raw: bytes, *, mode: Mode) -> Emission:
+    """Return the model members for some targets.
 
     Args:
-        target: to convert for.
-        raw: the converted TFLite file, which passed the gate.
+        devices: to convert for.
+        raw: the converted TFLite file.
         mode: of the conversion.
     """
     members = {mode.member: raw}
     if not mode.is_int8:
         note = f"a bundle needs an int8 model; {mode.member} is for comparison: convert with --mode qat or ptq for one"
         return Emission(members=members, notes=(note,))
-    special = models.for_accelerator(target)
-    if special is None:
-        return Emission(members=members)
-    note = f"{target.id} needs {special}, which this release does not write; the artifact admits CPU targets only"
-    return Emission(members=members, notes=(note,))
+    lacking = {device.id: models.for_accelerator(device) for device in devices}
+    return Emission(
+        members=members,
+        notes=tuple(
+            f"{name} needs {member}, which this release does not write; the artifact admits CPU targets only"
+            for name, member in lacking.items()
+            if member is not None
+        ),
+    )

@@ -20,9 +20,11 @@ from edgemed.bundle.manifest import ArtifactDocument, parse_artifact
 from edgemed.bundle.stored_zip import ARCHIVE_LIMIT_BYTES
 from edgemed.errors import ConfigError
 
-__all__ = ["DOCUMENT", "Contents", "read"]
+__all__ = ["DOCUMENT", "REPORTS", "Contents", "read"]
 
 DOCUMENT = "artifact.json"
+REPORTS = ("conversion.html", "conversion.json")
+"""Files of an artifact folder for people, which enter no bundle."""
 _DOCUMENT_LIMIT_BYTES = 1 << 20
 
 
@@ -54,7 +56,7 @@ def _folder(folder: Path) -> Contents:
     members: dict[str, bytes] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if name == DOCUMENT or (path.is_dir() and not path.is_symlink()):
+        if name in (DOCUMENT, *REPORTS) or (path.is_dir() and not path.is_symlink()):
             continue
         if path.is_symlink() or not _belongs(name):
             raise ConfigError(f"{path}: is no part of a bundle; remove it, or give results with --evidence")

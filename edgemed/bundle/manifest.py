@@ -63,12 +63,12 @@ class ArtifactDocument(Description, frozen=True, kw_only=True, forbid_unknown_fi
     """What a converter knows about the model it wrote: ``artifact.json``, the part of a manifest without a version.
 
     Attributes:
-        targets: ids of `firmware_configs` that a member admits.
+        targets: ids of `firmware_configs` that a member admits; none where the model is for comparison only.
         outputs: signature names the model has; what its task defines and is missing here is absent.
     """
 
     schema: Literal[1] = 1
-    targets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
+    targets: Annotated[tuple[Name, ...], Meta(max_length=64)]
     outputs: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=16)]
 
 
@@ -85,6 +85,7 @@ class Manifest(ArtifactDocument, frozen=True, kw_only=True, forbid_unknown_field
     """
 
     schema: Literal[1]
+    targets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
     version: Version
     release: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
     minimum_runtime: Version

@@ -1,7 +1,7 @@
 """What ``edgemed convert`` is given, and how it comes to the converter: neither training nor converters know the other.
 
 source = conversions.source(Path("runs/cxr"), data=None, recipe=None, preprocessing=None)
-artifact = conversions.converted(source, target=device, mode=Mode.QAT, peers=(), checkpoints=folder, bars=bars)
+artifact = conversions.converted(source, devices=devices, mode=Mode.QAT, peers=(), checkpoints=folder, bars=bars)
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _from_run(folder: Path, data: Path | None, recipe: str | None) -> Source:
 
 
 def converted(
-    given: Source, *, target: Target, mode: Mode, peers: tuple[Path, ...], checkpoints: Path, bars: Bars
+    given: Source, *, devices: tuple[Target, ...], mode: Mode, peers: tuple[Path, ...], checkpoints: Path, bars: Bars
 ) -> Artifact:
     """Return the artifact of a source; ``checkpoints`` keeps whole epochs of the twin's training until it is removed.
 
@@ -120,7 +120,7 @@ def converted(
         runs.require_same_data(given.run, split)
     return converters.convert(
         model,
-        target=target,
+        target=devices,
         train=split.train,
         validation=split.validation,
         calibration=calibration.drawn(split.train.planes, recipe.quantization.calibration, name="train", seed=_SEED),

@@ -9,7 +9,7 @@ import typer
 
 from converters.mode import Mode
 from edgemed.cli import extras
-from edgemed.errors import GateError
+from edgemed.errors import ConfigError, GateError
 
 if TYPE_CHECKING:
     from converters.artifact import Artifact
@@ -25,7 +25,9 @@ def convert(
         ..., metavar="RUN|MODEL.keras", help="Run folder that 'edgemed train' made, or a model that Keras 3 saved."
     ),
     *,
-    target: str = typer.Option(..., help="Device to convert for; see 'edgemed devices list'."),
+    target: list[str] = typer.Option(
+        ..., metavar="ID", help="Device to convert for, see 'edgemed devices list'; may be repeated."
+    ),
     out: Path = typer.Option(..., help="Artifact folder to make; an older artifact there is replaced."),
     mode: Mode = typer.Option(
         Mode.QAT,
@@ -62,16 +64,23 @@ def convert(
     from edgemed.cli import conversions
 
     # In the order of their cost: what may fail comes before what takes long.
-    device = targets.load(target)
+    devices = tuple(map(targets.load, dict.fromkeys(target)))
     artifact.require_writable(out)
     given = conversions.source(model, data=data, recipe=recipe, preprocessing=preprocessing)
+    _require_int8(mode, peer_python)
     tolerance.require_peers(peer_python)
     extras.load("train")
-    made = _converted(given, device, mode, tuple(peer_python), out)
-    _show(made, device, out, json=json)
+    made = _converted(given, devices, mode, tuple(peer_python), out)
+    _show(made, devices, out, json=json)
 
 
-def _converted(given: Source, device: Target, mode: Mode, peers: tuple[Path, ...], out: Path) -> Artifact:
+def _require_int8(mode: Mode, peers: list[Path]) -> None:
+    """Refuse peers that would not be asked."""
+    if peers and not mode.is_int8:
+        raise ConfigError(f"--peer-python: measures int8 models, not --mode {mode.value}; leave one of the two out")
+
+
+def _converted(given: Source, devices: tuple[Target, ...], mode: Mode, peers: tuple[Path, ...], out: Path) -> Artifact:
     """Convert and write; the checkpoints of an interrupted training go once there is nothing left to resume."""
     import converters
     from edgemed.cli import conversions, output, progress
@@ -81,7 +90,7 @@ def _converted(given: Source, device: Target, mode: Mode, peers: tuple[Path, ...
     try:
         with progress.bars() as bars:
             made = conversions.converted(
-                given, target=device, mode=mode, peers=peers, checkpoints=checkpoints, bars=bars
+                given, devices=devices, mode=mode, peers=peers, checkpoints=checkpoints, bars=bars
             )
         converters.write(out, made)
     except KeyboardInterrupt:
@@ -96,14 +105,14 @@ def _converted(given: Source, device: Target, mode: Mode, peers: tuple[Path, ...
     return made
 
 
-def _show(made: Artifact, device: Target, out: Path, *, json: bool) -> None:
+def _show(made: Artifact, devices: tuple[Target, ...], out: Path, *, json: bool) -> None:
     from edgemed.cli import output
 
     if json:
         output.print_json(
             {
                 "artifact": out,
-                "target": device.id,
+                "targets": [device.id for device in devices],
                 "admits": made.description.targets,
                 "mode": made.mode.value,
                 "parity": made.parity,
