@@ -1,8 +1,8 @@
 """Where the training of a quantized twin stands: a folder that outlives an interruption at any moment.
 
-It holds ``state.json`` and the weights it names, with the state of their optimizer. Both are written aside and
-renamed, the weights first: an epoch counts once ``state.json`` names it. A checkpoint is bound to everything that
-decides the next epoch; one of anything else is not used.
+It holds ``state.json`` and the npz it names, of the twin's weights and then its optimizer's variables, in Keras' order.
+Both are written aside and renamed, the npz first: an epoch counts once ``state.json`` names it. A checkpoint is bound
+to everything that decides the next epoch; one of anything else is not used.
 
     place = Checkpoint(folder=Path("runs/cxr/.coral-usb.qat"), bound_to=checkpoint.binding(twin, recipe, train))
     begun = checkpoint.restore(place, twin)
@@ -13,8 +13,9 @@ decides the next epoch; one of anything else is not used.
 from __future__ import annotations
 
 import hashlib
+import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     schema: Literal[1]
     bound_to: str
     epochs: Annotated[int, Meta(ge=1)]
-    file: Annotated[str, Meta(pattern=r"^epoch-\d{4}\.weights\.h5\Z")]
+    file: Annotated[str, Meta(pattern=r"^epoch-\d{4}\.npz\Z")]
     sha256: str
 
 
@@ -89,9 +90,11 @@ def restore(place: Checkpoint, twin: keras.Model) -> int:
     state = _read(place)
     if state is None:
         return 0
-    # An optimizer without variables would load none, without a word.
     twin.optimizer.build(twin.trainable_variables)
-    twin.load_weights(place.folder / state.file)
+    variables = [*twin.weights, *twin.optimizer.variables]
+    with np.load(place.folder / state.file, allow_pickle=False) as arrays:
+        for name, variable in zip(arrays.files, variables, strict=True):
+            variable.assign(arrays[name])
     return state.epochs
 
 
@@ -115,27 +118,23 @@ def save(place: Checkpoint, twin: keras.Model, *, epochs: int) -> None:
     Raises:
         ConfigError: the disk refuses; the epoch before is still whole.
     """
-    name = f"epoch-{epochs:04d}.weights.h5"
-    temporary = place.folder / f"writing-{name}"
+    name = f"epoch-{epochs:04d}.npz"
+    # Not HDF5, as Keras would write: on a full disk its library ends the process with a segmentation fault.
+    raw = _npz([*twin.weights, *twin.optimizer.variables])
+    state = _State(schema=1, bound_to=place.bound_to, epochs=epochs, file=name, sha256=files.sha256(raw))
     with _translated(place.folder):
         place.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            twin.save_weights(temporary)
-            files.sync(temporary)
-            temporary.replace(place.folder / name)
-        finally:
-            temporary.unlink(missing_ok=True)
-        state = _State(
-            schema=1,
-            bound_to=place.bound_to,
-            epochs=epochs,
-            file=name,
-            sha256=files.sha256_file(place.folder / name),
-        )
+        files.write_atomic(place.folder / name, raw)
         files.write_atomic(place.folder / _STATE, schema.encode_json(state))
-        for path in sorted(place.folder.glob("*.weights.h5")):
-            if path.name != name:
+        for path in sorted(place.folder.iterdir()):
+            if path.name not in (name, _STATE):
                 path.unlink()
+
+
+def _npz(variables: Sequence[keras.Variable]) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, *(keras.ops.convert_to_numpy(variable) for variable in variables))
+    return stream.getvalue()
 
 
 def remove(folder: Path) -> None:
