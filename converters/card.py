@@ -5,6 +5,7 @@ text = card.render(description, facts, rule, parity, tolerance)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -56,9 +57,15 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def render(
-    description: ArtifactDocument, facts: Facts, rule: DecisionRule, parity: Parity, tolerance: Tolerance | None
+    description: ArtifactDocument,
+    facts: Facts,
+    rule: DecisionRule,
+    parity: Parity,
+    tolerance: Tolerance | None,
+    *,
+    adapted: Sequence[str] = (),
 ) -> str:
-    """Return the card as markdown."""
+    """Return the card as markdown; ``adapted`` says what was changed in the float model beforehand."""
     return "\n".join(
         [
             f"# {description.name}",
@@ -77,6 +84,11 @@ def render(
             "",
             f"Converted by {_of_mode(parity.mode, facts)}.",
             "",
+            *(
+                ["Before that the float model was adapted:", "", *(f"- {line}" for line in adapted), ""]
+                if adapted
+                else []
+            ),
             "## Measured on validation",
             "",
             *_of_parity(rule, parity),
@@ -114,6 +126,10 @@ def _of_mode(mode: Mode, facts: Facts) -> str:
         Mode.FLOAT16: "rounding its weights to float16",
         Mode.FLOAT32: "translation to TFLite, its numbers as trained",
     }[mode]
+
+
+def _of_adapted(notes: Sequence[str]) -> list[str]:
+    return ["Before that the float model was adapted:", "", *(f"- {line}" for line in notes), ""] if notes else []
 
 
 def _of_parity(rule: DecisionRule, parity: Parity) -> list[str]:

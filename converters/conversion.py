@@ -24,6 +24,7 @@ from converters import (
     answers,
     card,
     comparison,
+    contract,
     division,
     emission,
     export,
@@ -78,13 +79,14 @@ def convert(
     quality: decision.QualityLimits,
     facts: card.Facts,
     mode: Mode = Mode.QAT,
+    input_range: tuple[float, float] | None = None,
     peers: Sequence[Path] = (),
     note: Callable[[str], None] = lambda _: None,
 ) -> Artifact:
     """Convert a float model and prove that it still screens as well.
 
     Args:
-        model: float, of the model contract.
+        model: float; it is not changed. One that is not of the model contract is made so: see `converters.contract`.
         target: device to convert for, or several: they say which members are made.
         train: split for training and the domain.
         validation: split that shares no patient with it, divided here once more: one part gives calibration, threshold
@@ -97,17 +99,22 @@ def convert(
         quality: limits before inference.
         facts: about data and training, for the model card.
         mode: how.
+        input_range: (low, high) that grey levels 0..255 stood for in training, where the graph does not rescale them.
         peers: Python executables of environments that measure further back ends.
         note: told what goes on, a line each.
 
     Raises:
         ConfigError: validation cannot be divided into two parts with enough images of each label.
-        ConversionError: a layer cannot be quantized, the export is not fully int8, calibration does not fit the model,
-            a peer failed, or a source frame no longer gives its plane.
+        ConversionError: the model cannot be made one of the contract, a layer cannot be quantized, the export is not
+            fully int8, calibration does not fit the model, a peer failed, or a source frame no longer gives its plane.
         GateError: the converted model fails the parity gate, or its logits cannot be calibrated.
     """
     devices = (target,) if isinstance(target, Target) else tuple(target)
     parts = division.of(validation, share=gate.share, seed=_SEED)
+    adapted = contract.adapted(model, input_range=input_range, validation=validation)
+    for line in adapted.notes:
+        note(f"model: {line}")
+    model = adapted.model
     calibrations.require_fits(calibration, model)
     raw = _tflite(model, mode, calibration, fit, note)
     emitted = emission.members_for(devices, raw, mode=mode)
@@ -141,7 +148,7 @@ def convert(
             "decision.json": schema.encode_json(rule),
             "evidence/parity.json": schema.encode_json(compared),
             "evidence/training.json": schema.encode_json(facts),
-            "card.md": card.render(described, facts, rule, compared, spread.tolerance).encode(),
+            "card.md": card.render(described, facts, rule, compared, spread.tolerance, adapted=adapted.notes).encode(),
             **_golden(reference, validation, preprocessing, spread.tolerance),
         },
         mode=mode,

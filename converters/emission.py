@@ -9,8 +9,7 @@ The converted TFLite file is always one. What an accelerator runs is made from i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
 from converters.mode import Mode
 from edgemed.bundle import models
@@ -30,7 +29,7 @@ class Emission:
     """
 
     members: Mapping[str, bytes]
-    comparable: Mapping[str, bytes] = MappingProxyType({})
+    comparable: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

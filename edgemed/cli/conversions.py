@@ -7,7 +7,8 @@ artifact = conversions.converted(source, devices=devices, mode=Mode.QAT, peers=(
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,15 +40,24 @@ class Source:
         data: folder of the data set.
         recipe: names the data's labels and splits, the training of the twin and the operating point.
         run: that trained it; None for a model from elsewhere.
+        input_range: that grey levels 0..255 stood for in training; None where the model's graph sees to it.
     """
 
     model: Path
     data: Path
     recipe: Recipe
     run: Run | None
+    input_range: tuple[float, float] | None = None
 
 
-def source(model: Path, *, data: Path | None, recipe: str | None, preprocessing: Path | None) -> Source:
+def source(
+    model: Path,
+    *,
+    data: Path | None,
+    recipe: str | None,
+    preprocessing: Path | None,
+    input_range: tuple[float, float] | None = None,
+) -> Source:
     """Return what a run folder or a ``.keras`` file, and the options beside it, give to convert; Keras is not loaded.
 
     Raises:
@@ -56,13 +66,21 @@ def source(model: Path, *, data: Path | None, recipe: str | None, preprocessing:
         ConversionError: the ``.keras`` file names code of its own.
     """
     if model.suffix == ".keras" or model.is_file():
-        return _from_file(model, data, recipe, preprocessing)
-    if preprocessing is not None:
-        raise ConfigError(
-            f"--preprocessing: {model} is a run, which was trained with steps of its own; leave the option out, or "
-            f"give {model / 'model.keras'} with --data and --recipe"
-        )
+        found = _from_file(model, data, recipe, preprocessing)
+        return replace(found, input_range=_range(input_range))
+    for option, value in (("--preprocessing", preprocessing), ("--input-range", input_range)):
+        if value is not None:
+            raise ConfigError(
+                f"{option}: {model} is a run, whose model knows its input; leave the option out, or give "
+                f"{model / 'model.keras'} with --data and --recipe"
+            )
     return _from_run(model, data, recipe)
+
+
+def _range(given: tuple[float, float] | None) -> tuple[float, float] | None:
+    if given is not None and not (math.isfinite(given[0]) and math.isfinite(given[1]) and given[0] < given[1]):
+        raise ConfigError(f"--input-range: expected two finite numbers, the lower first, got {given[0]:g} {given[1]:g}")
+    return given
 
 
 def _from_file(model: Path, data: Path | None, recipe: str | None, preprocessing: Path | None) -> Source:
@@ -144,16 +162,28 @@ def converted(
         quality=recipe.quality,
         facts=_facts(given, split, mode),
         mode=mode,
+        input_range=given.input_range,
         peers=peers,
         note=bars.note,
     )
 
 
 def _loaded(given: Source) -> keras.Model:
-    from converters import keras_file
+    """Return the model; what is wrong with one from elsewhere is said before minutes of preprocessing."""
+    from converters import admission, keras_file
     from edgemed.training import fit
 
-    return keras_file.load(given.model) if given.run is None else fit.load_best(given.model.parent)
+    if given.run is not None:
+        return fit.load_best(given.model.parent)
+    model = keras_file.load(given.model)
+    admission.require(model)
+    wanted, steps = tuple(model.inputs[0].shape[1:3]), given.recipe.preprocessing
+    if wanted != (steps.height, steps.width):
+        raise ConfigError(
+            f"preprocessing: expected planes of {wanted[0]} x {wanted[1]} (height x width), the input of "
+            f"{given.model}, got {steps.height} x {steps.width}; change height and width of the preprocessing"
+        )
+    return model
 
 
 def _facts(given: Source, split: TrainingData, mode: Mode) -> Facts:

@@ -47,6 +47,12 @@ def convert(
         help="Steps from picture to input plane, as JSON or YAML in the form of preprocessing.json; only with "
         "MODEL.keras. Default: the recipe's.",
     ),
+    input_range: tuple[float, float] | None = typer.Option(
+        None,
+        metavar="LOW HIGH",
+        help="What grey levels 0 and 255 stood for when MODEL.keras was trained, e.g. 0 1, where its own layers do not "
+        "rescale them.",
+    ),
     peer_python: list[Path] = typer.Option(
         [],
         metavar="PYTHON",
@@ -66,7 +72,7 @@ def convert(
     # In the order of their cost: what may fail comes before what takes long.
     devices = tuple(map(targets.load, dict.fromkeys(target)))
     artifact.require_writable(out)
-    given = conversions.source(model, data=data, recipe=recipe, preprocessing=preprocessing)
+    given = conversions.source(model, data=data, recipe=recipe, preprocessing=preprocessing, input_range=input_range)
     _require_int8(mode, peer_python)
     tolerance.require_peers(peer_python)
     extras.load("train")

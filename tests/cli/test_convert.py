@@ -166,8 +166,16 @@ def test_preprocessing_of_a_run_is_its_own(run: Path, tmp_path: Path, capsys: py
     words = ("--target", "generic-x86-64", "--out", tmp_path / "out", "--preprocessing", tmp_path / "steps.json")
     assert _refused(capsys, run, *words) == (
         2,
-        f"edgemed: --preprocessing: {run} is a run, which was trained with steps of its own; leave the option out, or "
-        f"give {run / 'model.keras'} with --data and --recipe\n",
+        f"edgemed: --preprocessing: {run} is a run, whose model knows its input; leave the option out, or give "
+        f"{run / 'model.keras'} with --data and --recipe\n",
+    )
+
+
+def test_empty_input_range_is_refused(keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--target", "generic-x86-64", "--out", tmp_path / "out", "--data", tmp_path, "--recipe", "chest-xray")
+    assert _refused(capsys, keras_file, *words, "--input-range", "1", "-1") == (
+        2,
+        "edgemed: --input-range: expected two finite numbers, the lower first, got 1 -1\n",
     )
 
 
