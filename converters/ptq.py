@@ -102,9 +102,9 @@ def proof(model: keras.Model, raw: bytes, calibration: Calibration) -> Proof:
     differing = [name for name in both if found[name] != degenerate[name]]
     if not differing:
         raise ConversionError(
-            f"{model.name}: expected ranges from the calibration set {calibration.name!r}, got those of one black plane "
-            f"in all {len(both)} activation tensors; the calibration was not used: the model's ranges are fixed, or "
-            "the converter ignored the set"
+            f"{model.name}: expected ranges from the calibration set {calibration.name!r}, got those of one black "
+            f"plane in all {len(both)} activation tensors; the calibration was not used: the model's ranges are fixed, "
+            "or the file was made with another set"
         )
     ratios = {name: _ratio(found[name][0], degenerate[name][0]) for name in differing}
     widest = max(ratios, key=ratios.__getitem__)
