@@ -73,8 +73,8 @@ def adapted(
         _require_same(model, made.model, ending, input_range)
     except ValueError as err:
         raise ConversionError(
-            f"{model.name}: cannot be rebuilt for any batch: {str(err).splitlines()[0]}; leave sizes of the batch out "
-            "of its layers"
+            f"{model.name}: cannot be rebuilt as a flat graph: {str(err).splitlines()[0]}; write it with layers that "
+            "take a batch of any size"
         ) from err
     if input_range is None and validation is not None:
         input_scale.require_grey_levels(made.model, validation)
@@ -85,6 +85,7 @@ def _made(model: keras.Model, input_range: tuple[float, float] | None) -> tuple[
     opened = flat.of(model)
     admission.require_no_resizing(opened)
     fed = plane_input.fed(opened, input_range=input_range)
+    _require_open_batch(model, fed.outputs)
     named = _named(model, fed.outputs)
     found = head.logit(named.pop("logit"))
     kept = {name: named.pop(name) for name in _EXPLAINING if name in named}
@@ -128,6 +129,15 @@ def _named(model: keras.Model, returned: Any) -> dict[str, Any]:
     return named
 
 
+def _require_open_batch(model: keras.Model, returned: Any) -> None:
+    sizes = {tensor.shape[0] for tensor in keras.tree.flatten(returned)} - {None}
+    if sizes:
+        raise ConversionError(
+            f"{model.name}: cannot be rebuilt for a batch of one: a layer holds the batch of {min(sizes)} that the "
+            "model was built for; leave the size of the batch out of its layers, as in ops.reshape(x, (-1, 144))"
+        )
+
+
 def _of_opening(model: keras.Model, opened: keras.Model) -> list[str]:
     """Return notes on how the graph was read."""
     left_out = [op.name for op in admission.operations(model) if flat.is_training_only(op)]
@@ -152,7 +162,7 @@ def _of_explaining(outputs: Mapping[str, Any], kept: Mapping[str, Any]) -> list[
         if outputs[name] is None:
             notes.append(f"the model has no {name}, and none can be derived from its graph: there is no {lost}")
         elif name not in kept:
-            notes.append(f"the output {name} is derived from the graph")
+            notes.append(f"the output {name!r} is derived from the graph")
     return notes
 
 
@@ -176,7 +186,10 @@ def _require_same(
     logit = outputs["logit"]
     found = logit if ending is Ending.LOGIT else 1.0 / (1.0 + np.exp(-logit))
     if not np.isfinite(logit).all():
-        raise ConversionError(f"{model.name}: expected finite answers, got {logit.ravel()} for noise; train it again")
+        raise ConversionError(
+            f"{model.name}: expected finite answers, got {logit.ravel()} for planes of noise and of a gradient; train "
+            "it again"
+        )
     if _apart(found[:, 0], expected[:, -1]) > _tolerance(model):
         raise ConversionError(
             f"{model.name}: the adapted model answers {found.ravel()}, the original {expected[:, -1]}; it cannot be "
