@@ -29,6 +29,7 @@ __all__ = [
     "Budget",
     "Delegate",
     "Memory",
+    "Precision",
     "Store",
     "Target",
     "Transport",
@@ -56,11 +57,18 @@ _ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 class Accelerator(str, enum.Enum):
-    """What runs the int8 graph besides the CPU."""
+    """What runs the graph besides the CPU."""
 
     NONE = "none"
     EDGETPU = "edgetpu"
     TENSORRT = "tensorrt"
+
+
+class Precision(str, enum.Enum):
+    """Numbers that the accelerator, or the CPU where there is none, computes the graph in."""
+
+    INT8 = "int8"
+    FLOAT16 = "float16"
 
 
 class Use(str, enum.Enum):
@@ -128,6 +136,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         id: the stem of its file in `firmware_configs`.
         arch: architectures of the CPU that runs edgemed, as `architecture` names them.
+        precision: of the graph on the accelerator; without one, on the CPU. Float16 is for TensorRT without INT8.
         threads: inference threads on the CPU.
         budget_xray_still: for `Use.XRAY_STILL`; benchmark scenario ``single`` is held against it.
         budget_us_cine_30: for `Use.US_CINE_30`; benchmark scenario ``stream`` is held against it.
@@ -138,6 +147,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     summary: Text
     arch: Annotated[tuple[Architecture, ...], Meta(min_length=1, max_length=2)]
     accelerator: Accelerator
+    precision: Precision
     delegate: Delegate
     threads: Annotated[int, Meta(ge=1, le=256)]
     memory: Memory
@@ -145,6 +155,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     transport: Transport
     budget_xray_still: Budget
     budget_us_cine_30: Budget
+
+    def __post_init__(self) -> None:
+        if self.precision is Precision.FLOAT16 and self.accelerator is not Accelerator.TENSORRT:
+            raise ValueError(f"precision: expected int8 with accelerator {self.accelerator.value}, got float16")
 
     def budget(self, use: Use) -> Budget:
         """Return the latency budget of a use."""
