@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from converters import answers, card, export, operating, parity, qat, tolerance, vectors
 from converters.answers import Answers
 from edgemed import files, schema, statistics, targets
+from edgemed.bundle import models
 from edgemed.bundle.manifest import MODEL, Artifact, Description
 from edgemed.errors import ConfigError
 from edgemed.imaging.labelled import LabelledPlanes
@@ -212,12 +213,12 @@ def _described(description: Description, reference: Answers) -> Artifact:
 
 def cpu_targets() -> tuple[str, ...]:
     """Return the ids of the targets that run the int8 model as it is, on their CPU."""
-    return tuple(name for name in targets.available() if targets.load(name).accelerator is targets.Accelerator.NONE)
+    return models.admits((models.INT8,))
 
 
 def lacking(conversion: Conversion, target: targets.Target) -> Sequence[str]:
     """Return what still lacks before the artifact admits ``target``: empty when nothing does."""
     if target.id in conversion.description.targets:
         return ()
-    member = {"edgetpu": "model/edgetpu.tflite", "tensorrt": "model/qdq.onnx"}[target.accelerator.value]
+    member = models.for_accelerator(target)
     return (f"{target.id} needs {member}, which this release does not write; the artifact admits CPU targets only",)
