@@ -23,7 +23,7 @@ from converters import answers, card, export, operating, parity, qat, tolerance,
 from converters.answers import Answers
 from edgemed import files, schema, statistics, targets
 from edgemed.bundle import models
-from edgemed.bundle.manifest import MODEL, Artifact, Description
+from edgemed.bundle.manifest import MODEL, ArtifactDocument, Description
 from edgemed.errors import ConfigError
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.preprocess import Preprocessing, encode
@@ -63,7 +63,7 @@ class Conversion:
         flipped: names of the validation images that float and int8 decide differently; in no member.
     """
 
-    description: Artifact
+    description: ArtifactDocument
     members: dict[str, bytes]
     parity: parity.Parity
     flipped: tuple[str, ...]
@@ -152,7 +152,7 @@ def convert(
 
 
 def _documents(
-    description: Artifact,
+    description: ArtifactDocument,
     facts: card.Facts,
     rule: decision.DecisionRule,
     compared: parity.Parity,
@@ -205,8 +205,8 @@ def _some(planes: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     return planes[np.random.default_rng(_SEED).permutation(len(planes))[:count]]
 
 
-def _described(description: Description, reference: Answers) -> Artifact:
-    return Artifact(
+def _described(description: Description, reference: Answers) -> ArtifactDocument:
+    return ArtifactDocument(
         **msgspec.structs.asdict(description), targets=cpu_targets(), outputs=tuple(sorted(reference.integers))
     )
 

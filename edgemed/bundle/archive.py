@@ -20,7 +20,15 @@ import msgspec
 from edgemed import files, schema
 from edgemed.bundle import signing, stored_zip
 from edgemed.bundle.keys import PrivateKey, PublicKey
-from edgemed.bundle.manifest import MINIMUM_RUNTIME, MODEL, REQUIRED_MEMBERS, Artifact, Manifest, Member, parse_artifact
+from edgemed.bundle.manifest import (
+    MINIMUM_RUNTIME,
+    MODEL,
+    REQUIRED_MEMBERS,
+    ArtifactDocument,
+    Manifest,
+    Member,
+    parse_artifact,
+)
 from edgemed.bundle.stored_zip import ARCHIVE_LIMIT_BYTES
 from edgemed.errors import BundleError, ConfigError
 
@@ -81,7 +89,7 @@ def read(raw: bytes) -> Archive:
 
 
 def build(
-    artifact: Artifact,
+    artifact: ArtifactDocument,
     members: Mapping[str, bytes],
     *,
     version: str,
@@ -189,7 +197,7 @@ def _evidence_of(members: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _manifest(
-    artifact: Artifact, members: Mapping[str, bytes], *, version: str, release: int, minimum_runtime: str
+    artifact: ArtifactDocument, members: Mapping[str, bytes], *, version: str, release: int, minimum_runtime: str
 ) -> bytes:
     """Return the canonical manifest; a value out of range is refused here, where the one who builds can mend it."""
     listed = {name: Member(sha256=files.sha256(data), size_bytes=len(data)) for name, data in members.items()}

@@ -8,13 +8,13 @@ from pathlib import Path
 from edgemed import files, schema
 from edgemed.bundle import archive
 from edgemed.bundle.keys import PrivateKey
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.manifest import ArtifactDocument
 
 KEY = PrivateKey(seed=bytes(range(32)))
 OTHER = PrivateKey(seed=bytes(range(1, 33)))
 STRANGER = PrivateKey(seed=bytes(range(2, 34)))
 
-ARTIFACT = Artifact(
+ARTIFACT = ArtifactDocument(
     name="tiny",
     task="classify",
     intended_use="tests",

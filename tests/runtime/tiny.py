@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgemed import files, schema
 from edgemed.bundle import archive, trust
 from edgemed.bundle.archive import Bundle
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.errors import InferenceError
 from edgemed.imaging.frame import Frame
 from edgemed.runtime import decision
@@ -96,7 +96,7 @@ def raw_bundle(
     extra: Mapping[str, bytes] | None = None,
 ) -> bytes:
     """Return a signed bundle file."""
-    artifact = Artifact(
+    artifact = ArtifactDocument(
         name=name,
         task=task,  # type: ignore[arg-type]  # some tests give a task of another release
         intended_use="tests",
