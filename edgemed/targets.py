@@ -10,6 +10,7 @@ so a number without its unit (``ram`` for ``ram_mib``) is one too. Code asks ``t
 from __future__ import annotations
 
 import enum
+import functools
 import platform
 from collections.abc import Mapping
 from importlib import resources
@@ -175,8 +176,9 @@ def parse(raw: bytes, *, source: str) -> Target:
     return schema.decode_yaml(raw, Target, source=source)
 
 
+@functools.cache
 def load(target_id: str) -> Target:
-    """Return the target that ships under this id.
+    """Return the target that ships under this id; its file is read once.
 
     Raises:
         ConfigError: no such id (the message lists them and the near match), or its file is wrong.

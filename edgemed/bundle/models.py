@@ -17,7 +17,19 @@ from edgemed import targets
 from edgemed.bundle.manifest import MODEL as INT8
 from edgemed.targets import Accelerator, Precision, Target
 
-__all__ = ["EDGETPU", "FLOAT16", "INT8", "MODELS", "QDQ", "Model", "admits", "admitted", "for_accelerator", "runs"]
+__all__ = [
+    "EDGETPU",
+    "FLOAT16",
+    "INT8",
+    "MODELS",
+    "QDQ",
+    "Model",
+    "admits",
+    "admitted",
+    "by_member",
+    "for_accelerator",
+    "runs",
+]
 
 EDGETPU = "model/edgetpu.tflite"
 QDQ = "model/qdq.onnx"
@@ -25,6 +37,8 @@ FLOAT16 = "model/float16.onnx"
 
 _TFLITE = ("litert", "tflite-runtime")
 _ONNX = ("onnxruntime",)
+_INT8_ENDS = ("int8",)
+_REAL_ENDS = ("float32",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,21 +49,25 @@ class Model:
         accelerator: that it admits; `Accelerator.NONE` for the CPU.
         precision: it computes in.
         backends: names in `edgemed.runtime.backends` that can load it, in order of preference.
+        ends: types of its inputs and outputs; a float end is in real units, and quantized inside the graph if at all.
         limit_bytes: largest size in a bundle.
     """
 
     accelerator: Accelerator
     precision: Precision
     backends: tuple[str, ...]
+    ends: tuple[str, ...]
     limit_bytes: int = 128 << 20  # half of what a bundle holds
 
 
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
-        INT8: Model(accelerator=Accelerator.NONE, precision=Precision.INT8, backends=_TFLITE),
-        EDGETPU: Model(accelerator=Accelerator.EDGETPU, precision=Precision.INT8, backends=_TFLITE),
-        QDQ: Model(accelerator=Accelerator.TENSORRT, precision=Precision.INT8, backends=_ONNX),
-        FLOAT16: Model(accelerator=Accelerator.TENSORRT, precision=Precision.FLOAT16, backends=_ONNX),
+        INT8: Model(accelerator=Accelerator.NONE, precision=Precision.INT8, backends=_TFLITE, ends=_INT8_ENDS),
+        EDGETPU: Model(accelerator=Accelerator.EDGETPU, precision=Precision.INT8, backends=_TFLITE, ends=_INT8_ENDS),
+        QDQ: Model(
+            accelerator=Accelerator.TENSORRT, precision=Precision.INT8, backends=_ONNX, ends=(*_INT8_ENDS, *_REAL_ENDS)
+        ),
+        FLOAT16: Model(accelerator=Accelerator.TENSORRT, precision=Precision.FLOAT16, backends=_ONNX, ends=_REAL_ENDS),
     }
 )
 """Every model member, by name."""
@@ -81,3 +99,16 @@ def admits(members: Collection[str]) -> tuple[str, ...]:
 def runs(target: Target, members: Collection[str]) -> str | None:
     """Return the first member of ``members`` that the target may run; None when there is none."""
     return next((name for name in admitted(target) if name in members), None)
+
+
+def by_member(target_ids: Collection[str], members: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return each model among ``members`` with the targets that run it, and no other one first, in the order given.
+
+    An id that this edgemed has no file for is left out: what it runs is not known here.
+    """
+    known = [targets.load(target_id) for target_id in target_ids if target_id in targets.available()]
+    return {
+        name: tuple(target.id for target in known if runs(target, members) == name)
+        for name in MODELS
+        if name in members
+    }

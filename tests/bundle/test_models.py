@@ -79,3 +79,12 @@ def test_no_two_members_stand_for_the_same_hardware() -> None:
 def test_tflite_members_name_back_ends_that_exist() -> None:
     named = {name for member, model in models.MODELS.items() if member.endswith(".tflite") for name in model.backends}
     assert named <= set(backends.BACKENDS)
+
+
+def test_targets_are_divided_among_the_members_they_run() -> None:
+    ids = ("raspberry-pi-4", "coral-usb", "jetson-nano", "of-a-later-release")
+
+    assert models.by_member(ids, {"model/int8.tflite": 1, "model/edgetpu.tflite": 2, "card.md": 3}) == {
+        "model/int8.tflite": ("raspberry-pi-4", "jetson-nano"),
+        "model/edgetpu.tflite": ("coral-usb",),
+    }

@@ -158,6 +158,7 @@ class FakeInterpreter:
     """Answers the same int8 outputs every time, remembers what it was given, and fails when told to."""
 
     backend = "fake"
+    accelerated = False
     kernels = Kernels.REFERENCE
     threads = 1
 
