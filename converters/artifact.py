@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgemed import files, schema
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.errors import ConfigError
 
 __all__ = ["require_writable", "write"]
@@ -44,7 +44,7 @@ def require_writable(folder: Path) -> None:
             tempfile.TemporaryFile(dir=place).close()
 
 
-def write(folder: Path, description: Artifact, members: Mapping[str, bytes]) -> None:
+def write(folder: Path, description: ArtifactDocument, members: Mapping[str, bytes]) -> None:
     """Write an artifact folder: beside its place first, then renamed, so that it is whole or absent.
 
     An older artifact at the place is replaced; parents that are missing are made.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from converters.parity import Parity
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.runtime.decision import DecisionRule
 from edgemed.runtime.golden import Tolerance
 
@@ -48,7 +48,9 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     converter_versions: dict[str, str]
 
 
-def render(description: Artifact, facts: Facts, rule: DecisionRule, parity: Parity, tolerance: Tolerance) -> str:
+def render(
+    description: ArtifactDocument, facts: Facts, rule: DecisionRule, parity: Parity, tolerance: Tolerance
+) -> str:
     """Return the card as markdown."""
     point = rule.operating_point
     lines = [

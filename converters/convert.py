@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from converters import answers, card, export, operating, parity, qat, tolerance, vectors
 from converters.answers import Answers
 from edgemed import files, schema, statistics, targets
-from edgemed.bundle.manifest import MODEL, Artifact, Description
+from edgemed.bundle import models
+from edgemed.bundle.manifest import MODEL, ArtifactDocument, Description
 from edgemed.errors import ConfigError
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.preprocess import Preprocessing, encode
@@ -62,7 +63,7 @@ class Conversion:
         flipped: names of the validation images that float and int8 decide differently; in no member.
     """
 
-    description: Artifact
+    description: ArtifactDocument
     members: dict[str, bytes]
     parity: parity.Parity
     flipped: tuple[str, ...]
@@ -151,7 +152,7 @@ def convert(
 
 
 def _documents(
-    description: Artifact,
+    description: ArtifactDocument,
     facts: card.Facts,
     rule: decision.DecisionRule,
     compared: parity.Parity,
@@ -204,20 +205,20 @@ def _some(planes: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     return planes[np.random.default_rng(_SEED).permutation(len(planes))[:count]]
 
 
-def _described(description: Description, reference: Answers) -> Artifact:
-    return Artifact(
+def _described(description: Description, reference: Answers) -> ArtifactDocument:
+    return ArtifactDocument(
         **msgspec.structs.asdict(description), targets=cpu_targets(), outputs=tuple(sorted(reference.integers))
     )
 
 
 def cpu_targets() -> tuple[str, ...]:
     """Return the ids of the targets that run the int8 model as it is, on their CPU."""
-    return tuple(name for name in targets.available() if targets.load(name).accelerator is targets.Accelerator.NONE)
+    return models.admits((models.INT8,))
 
 
 def lacking(conversion: Conversion, target: targets.Target) -> Sequence[str]:
     """Return what still lacks before the artifact admits ``target``: empty when nothing does."""
     if target.id in conversion.description.targets:
         return ()
-    member = {"edgetpu": "model/edgetpu.tflite", "tensorrt": "model/qdq.onnx"}[target.accelerator.value]
+    member = models.for_accelerator(target)
     return (f"{target.id} needs {member}, which this release does not write; the artifact admits CPU targets only",)

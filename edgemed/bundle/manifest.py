@@ -1,6 +1,6 @@
 """The manifest: what a bundle is, what it may be used for, and the digest of everything in it.
 
-An artifact folder states the same about a model before it has a version: `Artifact`, in ``artifact.json``.
+An artifact folder states the same about a model before it has a version: `ArtifactDocument`, in ``artifact.json``.
 
     manifest = manifest.parse(raw)
     artifact = manifest.parse_artifact(raw, source="runs/cxr/coral-usb/artifact.json")
@@ -21,7 +21,7 @@ __all__ = [
     "MINIMUM_RUNTIME",
     "MODEL",
     "REQUIRED_MEMBERS",
-    "Artifact",
+    "ArtifactDocument",
     "Manifest",
     "Member",
     "parse",
@@ -59,7 +59,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     labels: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
 
 
-class Artifact(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ArtifactDocument(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a converter knows about the model it wrote: ``artifact.json``, the part of a manifest without a version.
 
     Attributes:
@@ -72,7 +72,7 @@ class Artifact(Description, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     outputs: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=16)]
 
 
-class Manifest(Artifact, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(ArtifactDocument, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Identity, admission and integrity of a bundle; ``manifest.json`` is its canonical JSON.
 
     Attributes:
@@ -100,10 +100,10 @@ def parse(raw: bytes) -> Manifest:
     return schema.decode_json(raw, Manifest, source="manifest.json", error=BundleError)
 
 
-def parse_artifact(raw: bytes, *, source: str) -> Artifact:
+def parse_artifact(raw: bytes, *, source: str) -> ArtifactDocument:
     """Return ``artifact.json`` as a value.
 
     Raises:
         ConfigError: not JSON, unknown key, missing key, wrong type or a value out of range.
     """
-    return schema.decode_json(raw, Artifact, source=source)
+    return schema.decode_json(raw, ArtifactDocument, source=source)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from edgemed import files, schema
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.cli import convert, main
 from edgemed.training import recipe as recipes
 from edgemed.training import run as runs
@@ -100,7 +100,7 @@ class _Conversion:
     """The parts of a conversion that its notes speak of."""
 
     members = {f"golden/0{number}.plane.png": b"" for number in range(4)}  # noqa: RUF012  # never changed
-    description = Artifact(
+    description = ArtifactDocument(
         name="tiny",
         task="classify",
         intended_use="Tests.",

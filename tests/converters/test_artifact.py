@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from converters import artifact
-from edgemed.bundle.manifest import Artifact, parse_artifact
+from edgemed.bundle.manifest import ArtifactDocument, parse_artifact
 from edgemed.errors import ConfigError
 
-DESCRIPTION = Artifact(
+DESCRIPTION = ArtifactDocument(
     name="tiny",
     task="classify",
     intended_use="tests",

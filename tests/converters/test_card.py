@@ -5,12 +5,12 @@ import pytest
 
 from converters import card
 from converters.parity import Area, Parity
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.runtime.golden import Entry, Tolerance
 from edgemed.runtime.interpreter import Kernels
 from tests.runtime import tiny
 
-DESCRIPTION = Artifact(
+DESCRIPTION = ArtifactDocument(
     name="tiny",
     task="classify",
     intended_use="Tests.",
