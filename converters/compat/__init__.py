@@ -35,17 +35,17 @@ def check(raw: bytes, *, source: str, target: Target) -> Report:
                 f"{source}: TensorRT on {target.id} runs no TFLite file, it runs the QDQ ONNX that is written from it; "
                 f"convert with --target {target.id} and check its model/qdq.onnx"
             )
-        from converters.compat import tensorrt
+        from converters.compat.tensorrt import check as check_tensorrt
 
-        return tensorrt.check(raw, source=source, target=target)
+        return check_tensorrt(raw, source=source, target=target)
     if not is_tflite and source.lower().endswith(".onnx"):
         raise TargetMismatchError(
             f"{source}: {target.id} runs TFLite files, no ONNX; check the model/int8.tflite of the same artifact"
         )
     if target.accelerator is Accelerator.EDGETPU:
-        from converters.compat import edgetpu
+        from converters.compat.edgetpu import check as check_edgetpu
 
-        return edgetpu.check(raw, source=source, target=target)
-    from converters.compat import xnnpack
+        return check_edgetpu(raw, source=source, target=target)
+    from converters.compat.xnnpack import check as check_xnnpack
 
-    return xnnpack.check(raw, source=source, target=target)
+    return check_xnnpack(raw, source=source, target=target)
