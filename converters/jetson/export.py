@@ -16,13 +16,13 @@ from converters.jetson.network import Network
 from converters.jetson.translation import Call, CannotWriteError, Translation
 from edgemed import tflite
 from edgemed.errors import ConversionError
+from edgemed.runtime.backends.onnxruntime import QUANTIZATION_KEY
 
 __all__ = ["OPERATORS", "float16_onnx", "qdq_onnx"]
 
 OPERATORS = {**arithmetic.WRITERS, **spatial.WRITERS, **weighted.WRITERS}
 """The TFLite operators that can be written, by name."""
 
-_METADATA = "edgemed.quantization"  # read by edgemed.runtime.backends.onnxruntime
 _SHOWN = 5
 
 
@@ -99,7 +99,7 @@ def _written(model: tflite.Model, network: Network, scales: Mapping[int, float |
     return network.file(
         inputs={name: tensor.shape for name, tensor in model.inputs.items()},
         outputs={name: tensor.shape for name, tensor in model.outputs.items()},
-        metadata={_METADATA: quantization} if scales else {},
+        metadata={QUANTIZATION_KEY: quantization} if scales else {},
     )
 
 

@@ -108,7 +108,7 @@ class Network:
         # Both constants are shared with the DequantizeLinear only, as PyTorch's export does: TensorRT's parser tells a
         # constant it has met before from a new one.
         zero_name = self.exact(np.zeros(scale.shape, np.int8), scope=f"{scope}/zero_point")
-        attributes = {} if axis is None else {"axis": axis}
+        attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
         integers = self.node("QuantizeLinear", [name, scale_name, zero_name], scope=scope, **attributes)
         return Value(name=integers, scale=scale_name, zero_point=zero_name)
 
@@ -116,7 +116,7 @@ class Network:
         """Return the real value: through a DequantizeLinear of its own for an int8 one, as it is for a real one."""
         if value.scale is None or value.zero_point is None:
             return value.name if output is None else self.node("Identity", [value.name], scope=scope, output=output)
-        attributes = {} if axis is None else {"axis": axis}
+        attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
         inputs = [value.name, value.scale, value.zero_point]
         return self.node("DequantizeLinear", inputs, scope=scope, output=output, **attributes)
 

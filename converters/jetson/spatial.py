@@ -69,8 +69,8 @@ def _resize_bilinear(call: Call) -> str:
 
 def _resize_nearest_neighbor(call: Call) -> str:
     coordinates = _coordinates(call)
-    # TFLite takes the pixel below (x + 0.5) / factor, which is the one nearest to half_pixel's (x + 0.5) / factor - 0.5.
-    # For a whole factor it is the one below x / factor as well, in the mode that TensorRT has the fastest kernel for.
+    # TFLite takes the pixel below (x + 0.5) / factor: the one nearest to half_pixel's (x + 0.5) / factor - 0.5. For a
+    # whole factor that is the one below x / factor as well, the plainest of all modes.
     if coordinates == "half_pixel" and all(float(factor).is_integer() for factor in _factors(call)):
         coordinates = "asymmetric"
     nearest = "floor" if coordinates == "asymmetric" else "round_prefer_ceil"

@@ -24,7 +24,7 @@ from converters.jetson import layout
 from converters.jetson.network import Network, Value
 from edgemed import tflite
 
-__all__ = ["CannotWriteError", "Call", "Translation"]
+__all__ = ["Call", "CannotWriteError", "Translation"]
 
 
 class CannotWriteError(Exception):

@@ -143,7 +143,7 @@ def _arranged(call: Call, order: tuple[int, ...], *, axis: int) -> _Arranged:
         return _Arranged(values=values, scales=None, axis=axis)
     if tensor.dtype != "int8" or any(tensor.zero_points) or min(tensor.scales) <= 0:
         raise CannotWriteError(
-            f"has weights of {tensor.dtype}, expected int8 with zero point 0 and scales above 0, tensors[{tensor.index}]"
+            f"has weights of {tensor.dtype}, tensors[{tensor.index}], expected int8, zero point 0, scales above 0"
         )
     several = len(tensor.scales) > 1
     if several and order[axis] != tensor.axis:
