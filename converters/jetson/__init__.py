@@ -6,10 +6,12 @@ of which TensorRT refuses.
 
     qdq = jetson.qdq_onnx(int8_tflite)
     half = jetson.float16_onnx(float32_tflite)
+    jetson.require(jetson.compare(int8_tflite, qdq, planes, labels, rule=rule))
 """
 
 from __future__ import annotations
 
+from converters.jetson.agreement import Agreement, AgreementError, compare, require
 from converters.jetson.export import OPERATORS, float16_onnx, qdq_onnx
 
-__all__ = ["OPERATORS", "float16_onnx", "qdq_onnx"]
+__all__ = ["OPERATORS", "Agreement", "AgreementError", "compare", "float16_onnx", "qdq_onnx", "require"]
