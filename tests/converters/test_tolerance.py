@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -72,6 +73,28 @@ np.savez(sys.argv[5], **out)
     assert (entry.backend, entry.architecture) == ("other", "aarch64")
     assert entry.logit_lsb == int(127 - reference.integers["logit"].astype(int).min())
     assert 0.0 < entry.score <= 1.0
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+def test_float_member_is_measured_in_lsb_of_the_int8_model(reference: answers.Answers, kind: str) -> None:
+    real = answers.of(backends.load(tiny.float_model(kind), backend="litert"), PLANES)
+    calibration = Calibration(slope=2.0, intercept=0.5)
+
+    found = tolerance.entry(reference, real, member="model/float16.onnx", calibration=calibration, plane_gray=0)
+
+    q = reference.quantization("logit")
+    lowest, highest = (q.scale * (end - q.zero_point) for end in (-128, 127))
+    apart = [
+        abs(one - min(max(other, lowest), highest)) for one, other in zip(reference.logits, real.logits, strict=True)
+    ]
+    scores = [[1 / (1 + math.exp(-2.0 * logit - 0.5)) for logit in side.logits] for side in (reference, real)]
+    assert found.logit_lsb == max(math.ceil(one / q.scale) for one in apart) > 0
+    assert found.score == pytest.approx(max(abs(one - other) for one, other in zip(*scores, strict=True)))
+    assert (found.member, found.accelerated, found.n) == ("model/float16.onnx", False, len(PLANES))
+
+
+def test_entries_name_the_int8_model(reference: answers.Answers) -> None:
+    assert {entry.member for entry in _measured(reference).entries} == {"model/int8.tflite"}
 
 
 @pytest.mark.parametrize(("first", "gray"), [([], 0), ([CLAHE], 2)], ids=["exact steps", "a step that is not"])

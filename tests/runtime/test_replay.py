@@ -69,6 +69,17 @@ def test_check_tells_whether_a_back_end_is_installed(
     assert (code, capsys.readouterr().err) == ending
 
 
+def test_program_writes_the_real_numbers_of_a_float_model(tmp_path: Path, planes: Path) -> None:
+    assert replay.main([str(tiny.DATA / "tiny_float32.tflite"), str(planes), str(tmp_path / "out")]) == 0
+
+    interpreter = backends.load(tiny.float_model())
+    with np.load(tmp_path / "out") as written:
+        assert written["logit"].dtype == np.float32
+        for index, plane in enumerate(np.load(planes)):
+            expected = interpreter.invoke({"plane": plane[None, :, :, None].astype(np.float32)})
+            assert written["logit"][index].tolist() == expected["logit"][0].tolist()
+
+
 def test_run_without_its_three_paths_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         replay.main(["model.tflite"])

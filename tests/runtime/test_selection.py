@@ -47,8 +47,22 @@ def test_a_target_of_the_cpu_runs_the_int8_model_whatever_else_is_there() -> Non
 
     loaded = selection.open_model(several, targets.load("raspberry-pi-5"), threads=2)
 
-    assert loaded.selection == selection.Selection(target="raspberry-pi-5", member="model/int8.tflite")
+    found = loaded.selection
+    assert (found.target, found.member, found.fallback) == ("raspberry-pi-5", "model/int8.tflite", False)
     assert loaded.interpreter.threads == 2
+
+
+@pytest.mark.parametrize("arch", ["x86-64", "aarch64"])
+def test_machine_of_another_architecture_than_the_target_is_remarked(arch: str) -> None:
+    here = targets.architecture()
+
+    found = selection.open_model(bundle(), targets.load(f"generic-{arch}")).selection
+
+    assert found.elsewhere == (
+        None
+        if here == arch
+        else f"this machine is {here}, generic-{arch} is {arch}: answers and times are not the device's"
+    )
 
 
 OBSTACLES = {
