@@ -60,9 +60,9 @@ def _unpacked(found: Sequence[Node], reasons: Collection[int]) -> dict[int, Left
 
 def _verdict(node: Node, why: Left | None) -> OperatorVerdict:
     if why is None:
-        return OperatorVerdict(index=node.operator.index, op=node.name, verdict=Verdict.MAPPED, reason=TAKEN)
+        return OperatorVerdict(index=node.operator.index, op=node.operator.name, verdict=Verdict.MAPPED, reason=TAKEN)
     return OperatorVerdict(
-        index=node.operator.index, op=node.name, verdict=Verdict.CPU, reason=why.reason, remedy=why.remedy
+        index=node.operator.index, op=node.operator.name, verdict=Verdict.CPU, reason=why.reason, remedy=why.remedy
     )
 
 
