@@ -38,7 +38,7 @@ def check(raw: bytes, *, source: str, target: Target) -> Report:
         TargetMismatchError: the target's file does not say how much on-chip memory it has.
     """
     model = tflite.read(raw, source=source)
-    found = nodes(model)
+    found = nodes(model, source=source)
     verdicts, segments, parameters, notes = _judged(model, found, _sram_mib(target))
     return Report(
         model=source,

@@ -27,7 +27,7 @@ def check(raw: bytes, *, source: str, target: Target) -> Report:
         ConversionError: the file is damaged, of another format, or has several subgraphs.
     """
     model = tflite.read(raw, source=source)
-    found = nodes(model)
+    found = nodes(model, source=source)
     reasons = {node.operator.index: why for node in found if (why := left(node)) is not None}
     reasons |= _unpacked(found, reasons)
     taken = {node.operator.index for node in found} - reasons.keys()
