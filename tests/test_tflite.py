@@ -363,7 +363,10 @@ def repeated_name(model) -> None:
 
 
 REFUSALS = {
-    "two-subgraphs": (two_subgraphs, "subgraphs: expected 1, got 2; control flow is outside the model contract"),
+    "two-subgraphs": (
+        two_subgraphs,
+        "subgraphs: expected 1, got 2; export a graph without if, while or other control flow",
+    ),
     "two-signatures": (
         two_signatures,
         "signature_defs: expected one, or one named 'serving_default', got ['one', 'two']",

@@ -9,11 +9,11 @@ Rules: no vendor's compiler, no TensorFlow, no device; every fact stands beside 
 
 from __future__ import annotations
 
-from converters.compat.report import OperatorVerdict, Parameters, Report, Verdict, document
+from converters.compat.report import Group, OperatorVerdict, Parameters, Report, Verdict, document, grouped, ranges
 from edgemed.errors import TargetMismatchError
 from edgemed.targets import Accelerator, Target
 
-__all__ = ["OperatorVerdict", "Parameters", "Report", "Verdict", "check", "document"]
+__all__ = ["Group", "OperatorVerdict", "Parameters", "Report", "Verdict", "check", "document", "grouped", "ranges"]
 
 
 def check(raw: bytes, *, source: str, target: Target) -> Report:

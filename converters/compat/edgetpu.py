@@ -10,6 +10,7 @@ The facts and their sources are in `edgetpu_facts`, the limits in `edgetpu_rules
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from converters.compat import edgetpu_facts as facts
 from converters.compat import edgetpu_memory, partition
@@ -37,7 +38,7 @@ def check(raw: bytes, *, source: str, target: Target) -> Report:
         TargetMismatchError: the target's file does not say how much on-chip memory it has.
     """
     model = tflite.read(raw, source=source)
-    found = nodes(model)
+    found = nodes(model, source=source)
     verdicts, segments, parameters, notes = _judged(model, found, _sram_mib(target))
     return Report(
         model=source,
@@ -75,7 +76,7 @@ def _sram_mib(target: Target) -> int:
 def _compiled(found: Sequence[Node]) -> Judged:
     """Return what a file of the compiler says: its custom operator is on the Edge TPU, all else on the CPU."""
     verdicts = tuple(
-        _mapped(node)
+        replace(_mapped(node), reason=f"{facts.MAPPED} ({COMPILED_OPERATOR})")
         if node.operator.custom_name == COMPILED_OPERATOR
         else _on_cpu(node, "not part of the compiled segment", "check the file that it was compiled from")
         for node in found
@@ -142,16 +143,20 @@ def _memory_notes(size: int, sram_mib: int) -> tuple[str, ...]:
 
 
 def _mapped(node: Node) -> OperatorVerdict:
-    return OperatorVerdict(index=node.operator.index, op=node.name, verdict=Verdict.MAPPED, reason=facts.MAPPED)
+    return OperatorVerdict(
+        index=node.operator.index, op=node.operator.name, verdict=Verdict.MAPPED, reason=facts.MAPPED
+    )
 
 
 def _on_cpu(node: Node, reason: str, remedy: str) -> OperatorVerdict:
-    return OperatorVerdict(index=node.operator.index, op=node.name, verdict=Verdict.CPU, reason=reason, remedy=remedy)
+    return OperatorVerdict(
+        index=node.operator.index, op=node.operator.name, verdict=Verdict.CPU, reason=reason, remedy=remedy
+    )
 
 
 def _held_up(node: Node, why: Obstacle) -> OperatorVerdict:
     return OperatorVerdict(
-        index=node.operator.index, op=node.name, verdict=why.verdict, reason=why.reason, remedy=why.remedy
+        index=node.operator.index, op=node.operator.name, verdict=why.verdict, reason=why.reason, remedy=why.remedy
     )
 
 
@@ -161,7 +166,7 @@ def _stranded(node: Node, verdict: Verdict, found: Sequence[Node], cause: int | 
     condition = "runs on the CPU" if verdict is Verdict.CPU else "may run on the CPU"
     return OperatorVerdict(
         index=node.operator.index,
-        op=node.name,
+        op=node.operator.name,
         verdict=verdict,
         reason=facts.STRANDED,
         remedy=f"nothing to change here: {before} {condition}, and this one depends on it",

@@ -49,7 +49,7 @@ def layer_bytes(node: Node) -> int:
         weights = node.required(place)
         if not weights.is_constant or len(weights.allocated_shape) <= max(output_axis, input_axis or 0):
             return 0
-        return _padded(weights, output_axis, input_axis)
+        return _padded(node, weights, output_axis, input_axis)
     if node.operator.name in _CONSTANTS:
         return sum(tensor.size_bytes for tensor in _constants(node))
     return 0
@@ -72,11 +72,11 @@ def cached(sizes: Iterable[int], *, sram_mib: int) -> Parameters:
     return Parameters(on_chip_bytes=on_chip, off_chip_bytes=off_chip)
 
 
-def _padded(weights: Tensor, output_axis: int, input_axis: int | None) -> int:
+def _padded(node: Node, weights: Tensor, output_axis: int, input_axis: int | None) -> int:
     shape = weights.allocated_shape
     if math.prod(shape) != weights.size_bytes:
         raise ConversionError(
-            f"tensors[{weights.index}]: expected {math.prod(shape)} bytes of weights for shape {shape}, "
+            f"{node.source}: tensors[{weights.index}]: expected {math.prod(shape)} bytes of weights for shape {shape}, "
             f"got {weights.size_bytes}; the file is damaged"
         )
     channels = _rounded(shape[output_axis], _LANES)

@@ -15,7 +15,6 @@ import numpy as np
 from converters.compat import edgetpu_facts as facts
 from converters.compat.nodes import EIGHT_BIT, Node
 from converters.compat.report import Verdict
-from edgemed import tflite
 from edgemed.tflite import Tensor
 
 __all__ = ["Obstacle", "obstacle"]
@@ -48,7 +47,7 @@ _ACTIVATIONS = 8 << 20
 
 def obstacle(node: Node) -> Obstacle | None:
     """Return the first reason not to map an operator, or None when nothing known stands against it."""
-    for rule in (_listed, _types, _rank, _RULES.get(node.operator.name, _free), _activations):
+    for rule in (_listed, _types, _stored, _rank, _RULES.get(node.operator.name, _free), _activations):
         if (found := rule(node)) is not None:
             return found
     return None
@@ -87,6 +86,12 @@ def _types(node: Node) -> Obstacle | None:
     return None
 
 
+def _stored(node: Node) -> Obstacle | None:
+    if all(tensor.is_constant for tensor in _weights(node)):
+        return None
+    return _cpu(facts.NOT_CONSTANT, "weights must be stored in the model")
+
+
 def _rank(node: Node) -> Obstacle | None:
     for tensor in (*_data_inputs(node), *node.outputs):
         if any(side != 1 for side in tensor.allocated_shape[:-3]):
@@ -102,58 +107,38 @@ def _activations(node: Node) -> Obstacle | None:
     return None
 
 
-def _data_inputs(node: Node) -> tuple[Tensor, ...]:
-    """Return the computed inputs that are data; shapes, axes and paddings come first or later by operator."""
-    return tuple(
-        tensor for tensor in node.computed_inputs if tensor.dtype not in ("int32", "int64") or not _is_place(node)
-    )
-
-
-def _is_place(node: Node) -> bool:
-    return node.operator.name in _PLACES
-
-
+_FILTERED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _PLACES = ("RESHAPE", "PAD", "PADV2", "MEAN", "SUM", "SPLIT", "TRANSPOSE", "TRANSPOSE_CONV", "SLICE", "STRIDED_SLICE")
 
 
+def _data_inputs(node: Node) -> tuple[Tensor, ...]:
+    """Return the computed inputs that are data: no shapes, axes or paddings, which are of wider integers."""
+    if node.operator.name not in _PLACES:
+        return node.computed_inputs
+    return tuple(tensor for tensor in node.computed_inputs if tensor.dtype not in ("int32", "int64"))
+
+
 def _weights(node: Node) -> tuple[Tensor, ...]:
-    place = 1 if node.operator.name in _FILTERED else None
-    return () if place is None else (node.required(place),)
-
-
-_FILTERED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
-
-
-def _constant_weights(node: Node) -> Obstacle | None:
-    if not node.required(1).is_constant:
-        return _cpu(facts.NOT_CONSTANT, "weights must be stored in the model")
-    return None
+    return (node.required(1),) if node.operator.name in _FILTERED else ()
 
 
 def _convolution(node: Node) -> Obstacle | None:
     width, height = node.number("dilation_w_factor", 1), node.number("dilation_h_factor", 1)
     if width != height:
         return _cpu(facts.UNSPECIFIED, f"dilate both directions alike; here {height} by {width}")
-    if node.operator.name == "CONV_2D" and node.required(0).allocated_shape[-1:] != _depth(node.required(1)):
+    depth, taken = node.required(0).allocated_shape[-1:], node.required(1).allocated_shape[-1:]
+    if node.operator.name == "CONV_2D" and depth != taken:
         return _cpu(facts.UNSPECIFIED, facts.REMEDIES["CONV_2D"])
-    return _constant_weights(node)
-
-
-def _depth(weights: Tensor) -> tuple[int, ...]:
-    return weights.allocated_shape[-1:]
+    return None
 
 
 def _transposed(node: Node) -> Obstacle | None:
-    if (found := _constant_weights(node)) is not None:
-        return found
     if max(node.output.allocated_shape[1:3], default=0) > _TRANSPOSED_SIDE:
         return _maybe(facts.UNSPECIFIED, "use UpSampling2D followed by Conv2D, or a smaller input")
     return None
 
 
 def _dense(node: Node) -> Obstacle | None:
-    if (found := _constant_weights(node)) is not None:
-        return found
     if node.option("weights_format", "DEFAULT") != "DEFAULT":
         return _cpu(facts.UNSPECIFIED, "convert with weights in the default format")
     if math.prod(node.output.allocated_shape[:-1]) != 1:
@@ -182,7 +167,7 @@ def _concatenation(node: Node) -> Obstacle | None:
 def _is_zero(node: Node, tensor: Tensor) -> bool:
     """Return whether a constant stands for zeros: all its values are the zero point."""
     zero = tensor.zero_points[0] if tensor.zero_points else 0
-    return bool(np.all(tflite.values(node.model, tensor) == zero))
+    return bool(np.all(node.values(tensor) == zero))
 
 
 def _reduction(node: Node) -> Obstacle | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from edgemed import tflite
 from edgemed.errors import ConversionError
@@ -28,10 +31,11 @@ _INPUTS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Node:
-    """An operator in its model."""
+    """An operator in its model; ``source`` is the file's name for messages."""
 
     model: Model
     operator: Operator
+    source: str
 
     @property
     def name(self) -> str:
@@ -101,7 +105,18 @@ class Node:
                 f"{self._where()}.inputs[{place}]: expected at most {_FEW} whole numbers, got {tensor.dtype} of shape "
                 f"{tensor.allocated_shape}; the file is damaged"
             )
-        return tuple(int(value) for value in tflite.values(self.model, tensor).reshape(-1))
+        return tuple(int(value) for value in self.values(tensor).reshape(-1))
+
+    def values(self, tensor: Tensor) -> NDArray[Any]:
+        """Return the values of a constant input.
+
+        Raises:
+            ConversionError: the file does not hold them whole.
+        """
+        try:
+            return tflite.values(self.model, tensor)
+        except ConversionError as err:
+            raise ConversionError(f"{self.source}: {err}") from err
 
     def require_operands(self) -> None:
         """Refuse an operator without the inputs and the output it cannot be without.
@@ -116,16 +131,16 @@ class Node:
             raise ConversionError(f"{self._where()}.outputs: expected a tensor, got none; the file is damaged")
 
     def _where(self) -> str:
-        return f"operators[{self.operator.index}] ({self.name})"
+        return f"{self.source}: operators[{self.operator.index}] ({self.name})"
 
 
-def nodes(model: Model) -> tuple[Node, ...]:
+def nodes(model: Model, *, source: str) -> tuple[Node, ...]:
     """Return the operators of a model, each with its operands checked.
 
     Raises:
         ConversionError: an operator lacks an operand it cannot be without.
     """
-    found = tuple(Node(model=model, operator=operator) for operator in model.operators)
+    found = tuple(Node(model=model, operator=operator, source=source) for operator in model.operators)
     for node in found:
         node.require_operands()
     return found

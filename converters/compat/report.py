@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["OperatorVerdict", "Parameters", "Report", "Verdict", "document"]
+__all__ = ["Group", "OperatorVerdict", "Parameters", "Report", "Verdict", "document", "grouped", "ranges"]
 
 
 class Verdict(str, enum.Enum):
@@ -96,3 +96,40 @@ def document(report: Report) -> dict[str, Any]:
         },
         "fully_mapped": report.fully_mapped,
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Operators of one kind with one verdict for one reason.
+
+    Attributes:
+        indices: their places in the model, rising.
+    """
+
+    indices: tuple[int, ...]
+    op: str
+    verdict: Verdict
+    reason: str
+    remedy: str | None
+
+
+def grouped(report: Report) -> tuple[Group, ...]:
+    """Return the verdicts with those alike put together, in the order in which each first appears."""
+    found: dict[tuple[str, Verdict, str, str | None], list[int]] = {}
+    for one in report.operators:
+        found.setdefault((one.op, one.verdict, one.reason, one.remedy), []).append(one.index)
+    return tuple(
+        Group(indices=tuple(indices), op=op, verdict=verdict, reason=reason, remedy=remedy)
+        for (op, verdict, reason, remedy), indices in found.items()
+    )
+
+
+def ranges(indices: tuple[int, ...]) -> str:
+    """Return rising numbers as text, runs of them shortened: ``0-3, 7``."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], index]
+        else:
+            runs.append([index])
+    return ", ".join("-".join(map(str, run)) for run in runs)

@@ -27,7 +27,7 @@ def check(raw: bytes, *, source: str, target: Target) -> Report:
         ConversionError: the file is damaged, of another format, or has several subgraphs.
     """
     model = tflite.read(raw, source=source)
-    found = nodes(model)
+    found = nodes(model, source=source)
     reasons = {node.operator.index: why for node in found if (why := left(node)) is not None}
     reasons |= _unpacked(found, reasons)
     taken = {node.operator.index for node in found} - reasons.keys()
@@ -60,9 +60,9 @@ def _unpacked(found: Sequence[Node], reasons: Collection[int]) -> dict[int, Left
 
 def _verdict(node: Node, why: Left | None) -> OperatorVerdict:
     if why is None:
-        return OperatorVerdict(index=node.operator.index, op=node.name, verdict=Verdict.MAPPED, reason=TAKEN)
+        return OperatorVerdict(index=node.operator.index, op=node.operator.name, verdict=Verdict.MAPPED, reason=TAKEN)
     return OperatorVerdict(
-        index=node.operator.index, op=node.name, verdict=Verdict.CPU, reason=why.reason, remedy=why.remedy
+        index=node.operator.index, op=node.operator.name, verdict=Verdict.CPU, reason=why.reason, remedy=why.remedy
     )
 
 

@@ -72,7 +72,9 @@ class _Reader:
     def _only_subgraph(self) -> Any:
         count = self._root.SubgraphsLength()
         if count != 1:
-            raise DamageError(f"subgraphs: expected 1, got {count}; control flow is outside the model contract")
+            raise DamageError(
+                f"subgraphs: expected 1, got {count}; export a graph without if, while or other control flow"
+            )
         return self._root.Subgraphs(0)
 
     def _tensor(self, index: int, table: Any) -> Tensor:
