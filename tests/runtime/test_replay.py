@@ -53,6 +53,9 @@ def test_program_writes_the_outputs_of_every_plane(tmp_path: Path, planes: Path,
             id="another than the named one",
         ),
         pytest.param((), [], (1, "replay: not installed: litert, tflite-runtime\n"), id="none"),
+        pytest.param(
+            ("onnxruntime",), [], (1, "replay: not installed: litert, tflite-runtime\n"), id="none that reads TFLite"
+        ),
     ],
 )
 def test_check_tells_whether_a_back_end_is_installed(
@@ -93,6 +96,17 @@ def test_program_loads_no_more_than_it_needs(tmp_path: Path, planes: Path) -> No
         "import sys; from edgemed.runtime import replay;"
         f"code = replay.main([{str(tiny.MODEL_PATH)!r}, {str(planes)!r}, {str(tmp_path / 'out.npz')!r}]);"
         "print(code, [m for m in ('msgspec', 'typer', 'yaml', 'cryptography', 'pydicom') if m in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "0 []\n"
+
+
+def test_check_loads_no_more_than_it_needs() -> None:
+    program = (
+        "import sys; from edgemed.runtime import replay; code = replay.main(['--check']);"
+        "print(code, [m for m in ('msgspec', 'yaml', 'onnxruntime', 'ai_edge_litert') if m in sys.modules])"
     )
 
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ from typing import Protocol, cast
 from edgemed.errors import ConfigError, MissingDependencyError
 from edgemed.runtime.interpreter import Interpreter, Kernels
 
-__all__ = ["BACKENDS", "Backend", "available", "load"]
+__all__ = ["BACKENDS", "ONNX", "TFLITE", "Backend", "available", "load"]
 
 BACKENDS = {
     "litert": "edgemed.runtime.backends.litert",
@@ -23,7 +23,11 @@ BACKENDS = {
 }
 """Module of each back end, in order of preference."""
 
-_ONNX = ("onnxruntime",)
+TFLITE = ("litert", "tflite-runtime")
+"""Those that read TFLite files, in order of preference."""
+
+ONNX = ("onnxruntime",)
+"""Those that read ONNX files."""
 
 
 class Backend(Protocol):
@@ -82,7 +86,7 @@ def _readers(model: bytes) -> tuple[str, ...]:
     """Return the back ends for a model's format; what is neither TFLite nor ONNX is left for TFLite's to refuse."""
     # An ONNX file begins with the field ir_version, number 1 of the protobuf message ModelProto.
     is_onnx = model[:1] == b"\x08" and model[4:8] != b"TFL3"
-    return _ONNX if is_onnx else tuple(name for name in BACKENDS if name not in _ONNX)
+    return ONNX if is_onnx else TFLITE
 
 
 def _module(name: str) -> Backend:
