@@ -1,6 +1,6 @@
 """The int8 scales of a QDQ model's ends, as edgemed writes them into its metadata.
 
-ends = onnx_ends.parse(metadata[onnx_ends.KEY])
+ends = onnx_ends.parse(metadata[onnxruntime.QUANTIZATION_KEY])
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ import msgspec
 
 from edgemed import schema
 from edgemed.errors import InferenceError
+from edgemed.runtime.backends.onnxruntime import QUANTIZATION_KEY
 
-__all__ = ["KEY", "End", "Ends", "parse"]
-
-KEY = "edgemed.quantization"
-"""Key of the model's metadata that holds the document `Ends`, as JSON."""
+__all__ = ["End", "Ends", "parse"]
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,9 +29,10 @@ class Ends(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def parse(text: str) -> Ends:
-    """Return the document under `KEY` as a value.
+    """Return the document under `QUANTIZATION_KEY` as a value.
 
     Raises:
         InferenceError: not JSON, unknown key, missing key or a wrong type.
     """
-    return schema.decode_json(text.encode(), Ends, source=f"model: metadata {KEY}", error=InferenceError)
+    source = f"model: metadata {QUANTIZATION_KEY}"
+    return schema.decode_json(text.encode(), Ends, source=source, error=InferenceError)
