@@ -71,7 +71,7 @@ def about(screener: Screener) -> dict[str, Any]:
 def about_selection(screener: Screener) -> list[str]:
     """Return what to say of the model that runs: why the CPU computes, and that this is not the target's machine."""
     selection = screener.selection
-    said = [f"{selection.target}: {selection.member} runs on the CPU: {reason}" for reason in selection.reasons]
+    said = [f"{selection.target}: runs {selection.member} on the CPU: {reason}" for reason in selection.reasons]
     return [*said, selection.elsewhere] if selection.elsewhere else said
 
 

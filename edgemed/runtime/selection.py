@@ -81,7 +81,7 @@ def open_model(bundle: Bundle, target: Target | None = None, *, backend: str | N
         except _ObstacleError as err:
             selection = replace(selection, reasons=(str(err),))
         else:
-            why = f"{special}: {interpreter.backend} finds no {target.accelerator.value} here and computes on the CPU"
+            why = f"{special}: {interpreter.backend} finds no {target.accelerator.value} here"
             selection = replace(selection, member=special, reasons=() if interpreter.accelerated else (why,))
             return Loaded(selection=selection, interpreter=interpreter)
     return Loaded(selection=selection, interpreter=_for_cpu(bundle, backend=backend, threads=threads))

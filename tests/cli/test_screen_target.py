@@ -66,7 +66,7 @@ def test_fallback_is_in_the_result_and_on_stderr(run: Ran) -> None:
         "member": "model/int8.tflite",
         "reason": why,
     }
-    assert err == f"{absent}coral-usb: model/int8.tflite runs on the CPU: {why}\n"
+    assert err == f"{absent}coral-usb: runs model/int8.tflite on the CPU: {why}\n"
 
 
 def test_target_of_another_architecture_is_run_and_remarked(run: Ran) -> None:
