@@ -126,14 +126,17 @@ def _library(distribution: str, module: str) -> Check:
 
 
 def _backends() -> Iterator[Check]:
+    from edgemed.bundle import models
     from edgemed.runtime import backends
 
     available = backends.available()
+    able = models.MODELS[models.INT8].backends
+    missing = not any(name in available for name in able)
     for name, module in backends.BACKENDS.items():
         works = name in available
         detail = "installed" if works else f"needs {importlib.import_module(module).REQUIRES}"
-        # One is enough: each is needed only when no other is there.
-        yield Check(part="back end", name=name, works=works, needed=not available, detail=detail)
+        # One that runs the int8 model is enough: each is needed only when no other is there.
+        yield Check(part="back end", name=name, works=works, needed=missing and name in able, detail=detail)
 
 
 def _bundle(name: str) -> Check:

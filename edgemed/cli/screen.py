@@ -59,8 +59,8 @@ def screen(
         screenings.require_folder(heatmaps, option="--heatmaps")
     for sentence in screener.absent:
         output.note(f"{screener.bundle.manifest.name}: {sentence}")
-    for reason in screener.selection.reasons:
-        output.note(f"{screener.selection.target}: fallback to the CPU with {screener.selection.member}: {reason}")
+    for sentence in screenings.about_selection(screener):
+        output.note(sentence)
     results: list[dict[str, Any]] = []
     try:
         with closing(_shown(worklist.expand(inputs))) as paths:

@@ -23,6 +23,7 @@ __all__ = [
     "ALERT",
     "COLUMNS",
     "about",
+    "about_selection",
     "document",
     "exit_code",
     "latency_cells",
@@ -65,6 +66,13 @@ def about(screener: Screener) -> dict[str, Any]:
             "reason": "; ".join(selection.reasons) or None,
         },
     }
+
+
+def about_selection(screener: Screener) -> list[str]:
+    """Return what to say of the model that runs: why the CPU computes, and that this is not the target's machine."""
+    selection = screener.selection
+    said = [f"{selection.target}: runs {selection.member} on the CPU: {reason}" for reason in selection.reasons]
+    return [*said, selection.elsewhere] if selection.elsewhere else said
 
 
 def result(found: Screening, heatmap: str | None) -> dict[str, Any]:

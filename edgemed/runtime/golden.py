@@ -292,9 +292,9 @@ def _expected(
     vector: Vector, answered: Mapping[str, NDArray[np.float64]], units: Mapping[str, Quantization]
 ) -> dict[str, NDArray[np.int8]]:
     """Return the stored outputs in the shapes of the answered ones."""
-    for named in (vector.outputs, units):
+    for where, named in ((f"{VECTORS}: {vector.frame}", vector.outputs), (models.INT8, units)):
         if sorted(named) != sorted(answered):
-            raise BundleError(f"{VECTORS}: {vector.frame}: expected outputs {sorted(answered)}, got {sorted(named)}")
+            raise BundleError(f"{where}: expected outputs {sorted(answered)}, got {sorted(named)}")
     return {name: _decoded(vector, name, values.shape) for name, values in answered.items()}
 
 

@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", type=Path, nargs="?", help="TFLite or ONNX file")
     parser.add_argument("planes", type=Path, nargs="?", help="npy, uint8 (N, H, W)")
     parser.add_argument("out", type=Path, nargs="?", help="npz to write")
-    parser.add_argument("--check", action="store_true", help="run nothing; exit 1 where no back end is installed")
+    parser.add_argument("--check", action="store_true", help="run nothing; exit 1 where no back end reads TFLite")
     parser.add_argument("--backend", choices=tuple(backends.BACKENDS), help="default: the first that is installed")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--reference-kernels", action="store_true", help="leave the default delegates out")
@@ -89,9 +89,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(backend: str | None) -> int:
-    """Return 0 where a back end, or the named one, is installed."""
-    lacking = [name for name in ([backend] if backend else backends.BACKENDS) if name not in backends.available()]
-    if backend in lacking or len(lacking) == len(backends.BACKENDS):
+    """Return 0 where a back end for TFLite files, or the named one, is installed."""
+    wanted = (backend,) if backend else backends.TFLITE
+    available = backends.available()
+    lacking = [name for name in wanted if name not in available]
+    if lacking == list(wanted):
         print(f"replay: not installed: {', '.join(lacking)}", file=sys.stderr)
         return 1
     return 0

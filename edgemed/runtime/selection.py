@@ -33,11 +33,13 @@ class Selection:
         member: name of the model in the bundle.
         reasons: why the accelerator of the target does not compute, a sentence each; empty when it does, or when the
             target has none.
+        elsewhere: what to know where this machine is not the target; None where it may be.
     """
 
     target: str
     member: str
     reasons: tuple[str, ...] = ()
+    elsewhere: str | None = None
 
     @property
     def fallback(self) -> bool:
@@ -68,41 +70,56 @@ def open_model(bundle: Bundle, target: Target | None = None, *, backend: str | N
         MissingDependencyError: no back end for the int8 model is installed.
         InferenceError: the int8 model cannot be run.
     """
-    target_id = targets.generic_id() if target is None else target.id
-    trust.require_target(bundle, target_id)
-    reasons: list[str] = []
-    special = None if target is None else models.for_accelerator(target)
-    if target is not None and special is not None:
-        found = _accelerated(bundle, target, special, backend=backend, threads=threads)
-        if isinstance(found, Loaded):
-            return found
-        reasons.append(found)
-    selection = Selection(target=target_id, member=models.INT8, reasons=tuple(reasons))
-    return Loaded(selection=selection, interpreter=_on_the_cpu(bundle, backend=backend, threads=threads))
+    if target is None:
+        selection = Selection(target=targets.generic_id(), member=models.INT8)
+    else:
+        selection = Selection(target=target.id, member=models.INT8, elsewhere=_elsewhere(target))
+    trust.require_target(bundle, selection.target)
+    if target is not None and (special := models.for_accelerator(target)) is not None:
+        try:
+            interpreter = _for_accelerator(bundle, target, special, backend=backend, threads=threads)
+        except _ObstacleError as err:
+            selection = replace(selection, reasons=(str(err),))
+        else:
+            why = f"{special}: {interpreter.backend} finds no {target.accelerator.value} here"
+            selection = replace(selection, member=special, reasons=() if interpreter.accelerated else (why,))
+            return Loaded(selection=selection, interpreter=interpreter)
+    return Loaded(selection=selection, interpreter=_for_cpu(bundle, backend=backend, threads=threads))
 
 
-def _accelerated(bundle: Bundle, target: Target, member: str, *, backend: str | None, threads: int) -> Loaded | str:
-    """Return the accelerator's member, loaded, or why that is not possible."""
+class _ObstacleError(Exception):
+    """Why the model for an accelerator cannot run here."""
+
+
+def _elsewhere(target: Target) -> str | None:
+    here = targets.architecture()
+    if here in target.arch:
+        return None
+    return f"this machine is {here}, {target.id} is {' or '.join(target.arch)}: answers and times are not the device's"
+
+
+def _for_accelerator(bundle: Bundle, target: Target, member: str, *, backend: str | None, threads: int) -> Interpreter:
+    """Return the member for the target's accelerator, loaded.
+
+    Raises:
+        _ObstacleError: it is absent, or cannot be loaded here.
+    """
     if member not in bundle.members:
-        return f"the bundle has no {member}"
+        raise _ObstacleError(f"the bundle has no {member}")
     if obstacle := _delegate_obstacle(target):
-        return f"{member}: {obstacle}"
+        raise _ObstacleError(f"{member}: {obstacle}")
     able = [name for name in models.MODELS[member].backends if backend in (None, name)]
     if not able:
-        return f"{member}: expected back end {' or '.join(models.MODELS[member].backends)}, got {backend!r}"
+        expected = " or ".join(models.MODELS[member].backends)
+        raise _ObstacleError(f"{member}: expected back end {expected}, got {backend!r}")
     installed = [name for name in able if name in backends.available()]
     try:
-        interpreter = backends.load(bundle.members[member], backend=(installed or able)[0], threads=threads)
+        return backends.load(bundle.members[member], backend=(installed or able)[0], threads=threads)
     except (InferenceError, MissingDependencyError) as err:
-        return f"{member}: {err}"
-    selection = Selection(target=target.id, member=member)
-    if not interpreter.accelerated:
-        why = f"{member}: {interpreter.backend} finds no {target.accelerator.value} here and computes on the CPU"
-        selection = replace(selection, reasons=(why,))
-    return Loaded(selection=selection, interpreter=interpreter)
+        raise _ObstacleError(f"{member}: {err}") from err
 
 
-def _on_the_cpu(bundle: Bundle, *, backend: str | None, threads: int) -> Interpreter:
+def _for_cpu(bundle: Bundle, *, backend: str | None, threads: int) -> Interpreter:
     able = models.MODELS[models.INT8].backends
     if backend in backends.BACKENDS and backend not in able:
         raise ConfigError(f"backend: expected {' or '.join(able)} for {models.INT8}, got {backend!r}")

@@ -76,9 +76,9 @@ def test_no_two_members_stand_for_the_same_hardware() -> None:
     assert len(set(made_for)) == len(made_for)
 
 
-def test_tflite_members_name_back_ends_that_exist() -> None:
-    named = {name for member, model in models.MODELS.items() if member.endswith(".tflite") for name in model.backends}
-    assert named <= set(backends.BACKENDS)
+def test_members_name_the_back_ends_that_read_their_format() -> None:
+    named = {member: model.backends for member, model in models.MODELS.items()}
+    assert named == {m: backends.TFLITE if m.endswith(".tflite") else backends.ONNX for m in models.MODELS}
 
 
 def test_targets_are_divided_among_the_members_they_run() -> None:

@@ -12,13 +12,14 @@ import pytest
 from edgemed import tensors
 from edgemed.bundle.archive import Bundle
 from edgemed.errors import BundleError, ConfigError, InferenceError, SignatureError, TargetMismatchError
+from edgemed.imaging import preprocess
 from edgemed.runtime import backends
 from edgemed.runtime.decision import Calibration, Decision
 from edgemed.runtime.screener import Latency, Screener, Screening
 from edgemed.runtime.selection import Selection
 from edgemed.tensors import TensorSpec
 from tests.bundle.tiny import KEY, STRANGER
-from tests.runtime import tiny
+from tests.runtime import tiny, tiny_onnx
 from tests.runtime.tiny import FakeInterpreter
 
 # The fake's logit is 0.5 * (integer + 10): the score is 0.5 at -10.
@@ -197,9 +198,9 @@ def test_tiny_model_gives_what_a_bare_loop_gives(threads: int) -> None:
 def test_screener_knows_which_model_it_runs_for_which_target() -> None:
     bundle = tiny.bundle(tiny.model(), targets=("raspberry-pi-5",))
 
-    screener = Screener.open(bundle, target="raspberry-pi-5")
+    selected = Screener.open(bundle, target="raspberry-pi-5").selection
 
-    assert screener.selection == Selection(target="raspberry-pi-5", member="model/int8.tflite")
+    assert (selected.target, selected.member, selected.reasons) == ("raspberry-pi-5", "model/int8.tflite", ())
 
 
 def test_target_that_does_not_exist_is_refused() -> None:
@@ -226,6 +227,25 @@ def test_float_model_screens_as_the_int8_model_does() -> None:
     assert one.score == pytest.approx(other.score, abs=0.01)
     assert other.evidence is not None
     assert other.evidence.shape == (4, 4)
+
+
+def test_float_onnx_screens_what_its_graph_says() -> None:
+    pytest.importorskip("onnx")
+    if "onnxruntime" not in backends.available():
+        pytest.skip("onnxruntime is not installed in this environment")
+    admitting = tiny.bundle(tiny.model(), extra={FLOAT16: tiny_onnx.model()}, targets=("jetson-nano",))
+
+    screener = Screener.open(admitting, target="jetson-nano")
+    found = screener.screen(tiny.frame())
+
+    plane = preprocess.apply(tiny.frame(), screener.preprocessing)
+    logit = tiny_onnx.logit(plane)
+    assert screener.selection.member == FLOAT16
+    assert found.logit is not None
+    assert found.logit[0] == pytest.approx(logit, rel=1e-5)
+    assert found.score == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-5)
+    assert found.evidence is not None
+    assert found.evidence.mean() == pytest.approx(logit, rel=1e-5)
 
 
 def test_int8_member_that_is_no_int8_model_is_refused() -> None:

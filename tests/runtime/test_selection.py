@@ -12,10 +12,11 @@ import pytest
 from edgemed import targets
 from edgemed.bundle.archive import Bundle
 from edgemed.errors import ConfigError, TargetMismatchError
-from edgemed.runtime import selection
+from edgemed.runtime import backends, selection
+from edgemed.runtime.backends import onnxruntime
 from edgemed.targets import Target
 from tests.bundle.tiny import KEY
-from tests.runtime import tiny
+from tests.runtime import tiny, tiny_onnx
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERICS = ("generic-x86-64", "generic-aarch64")
@@ -47,8 +48,22 @@ def test_a_target_of_the_cpu_runs_the_int8_model_whatever_else_is_there() -> Non
 
     loaded = selection.open_model(several, targets.load("raspberry-pi-5"), threads=2)
 
-    assert loaded.selection == selection.Selection(target="raspberry-pi-5", member="model/int8.tflite")
+    found = loaded.selection
+    assert (found.target, found.member, found.fallback) == ("raspberry-pi-5", "model/int8.tflite", False)
     assert loaded.interpreter.threads == 2
+
+
+@pytest.mark.parametrize("arch", ["x86-64", "aarch64"])
+def test_machine_of_another_architecture_than_the_target_is_remarked(arch: str) -> None:
+    here = targets.architecture()
+
+    found = selection.open_model(bundle(), targets.load(f"generic-{arch}")).selection
+
+    assert found.elsewhere == (
+        None
+        if here == arch
+        else f"this machine is {here}, generic-{arch} is {arch}: answers and times are not the device's"
+    )
 
 
 OBSTACLES = {
@@ -135,3 +150,68 @@ def test_default_target_needs_no_yaml(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout == "model/int8.tflite False\n"
+
+
+@pytest.fixture
+def onnx_model() -> bytes:
+    pytest.importorskip("onnx")
+    return tiny_onnx.model()
+
+
+@pytest.fixture
+def onnx_here() -> None:
+    if "onnxruntime" not in backends.available():
+        pytest.skip("onnxruntime is not installed in this environment")
+
+
+@pytest.mark.usefixtures("onnx_here")
+def test_model_for_tensorrt_runs_on_onnxruntime_and_says_that_tensorrt_is_absent(onnx_model: bytes) -> None:
+    if "TensorrtExecutionProvider" in onnxruntime.providers():
+        pytest.skip("this machine has TensorRT")
+
+    loaded = selection.open_model(bundle("jetson-nano", float16__onnx=onnx_model), targets.load("jetson-nano"))
+
+    found = loaded.selection
+    assert (found.member, loaded.interpreter.backend) == ("model/float16.onnx", "onnxruntime")
+    assert found.reasons == ("model/float16.onnx: onnxruntime finds no tensorrt here",)
+    assert found.fallback is True
+
+
+@pytest.mark.usefixtures("onnx_here")
+def test_model_for_tensorrt_that_cannot_be_loaded_falls_back_with_the_reason() -> None:
+    damaged = bundle("jetson-nano", float16__onnx=b"no model")
+
+    loaded = selection.open_model(damaged, targets.load("jetson-nano"))
+
+    (reason,) = loaded.selection.reasons
+    assert loaded.selection.member == "model/int8.tflite"
+    assert reason.startswith("model/float16.onnx: onnxruntime: expected an ONNX model it can run: ")
+
+
+def test_absent_onnxruntime_falls_back_with_what_is_needed() -> None:
+    program = (
+        "import importlib.util\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'onnxruntime' else find(name, *rest)\n"
+        "from edgemed import targets\n"
+        "from edgemed.runtime import selection\n"
+        "from tests.runtime import tiny\n"
+        "extra = {'model/float16.onnx': b'onnx'}\n"
+        "bundle = tiny.bundle(tiny.model(), extra=extra, targets=('jetson-nano',))\n"
+        "found = selection.open_model(bundle, targets.load('jetson-nano')).selection\n"
+        "print(found.member, *found.reasons, sep='\\n')\n"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == (
+        "model/int8.tflite\nmodel/float16.onnx: no inference back end can be loaded: onnxruntime needs "
+        f"{onnxruntime.REQUIRES}\n"
+    )
+
+
+def test_back_end_that_does_not_run_the_int8_model_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        selection.open_model(bundle(), backend="onnxruntime")
+
+    assert str(caught.value) == ("backend: expected litert or tflite-runtime for model/int8.tflite, got 'onnxruntime'")
