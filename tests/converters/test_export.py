@@ -1,19 +1,15 @@
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
 import keras
-import tensorflow as tf
 from keras import layers
 
 from converters import export, qat
 from edgemed import tensors, tflite
-from edgemed.errors import ConversionError
 from edgemed.runtime import backends
 
 pytestmark = pytest.mark.tensorflow
@@ -95,36 +91,3 @@ def test_export_prints_nothing(twin: keras.Model, planes: np.ndarray, capfd: pyt
 def test_export_without_planes_is_refused(twin: keras.Model, planes: np.ndarray) -> None:
     with pytest.raises(ValueError, match="planes: expected at least one, got none"):
         export.int8_tflite(twin, planes[:0])
-
-
-def test_float_tensors_that_are_left_are_named(
-    planes: np.ndarray, twin: keras.Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plane = keras.Input((4, 4, 1), batch_size=1, name="plane")
-    bare = tf.lite.TFLiteConverter.from_keras_model(keras.Model(plane, layers.ReLU()(plane))).convert()
-    monkeypatch.setattr(export, "_converted", lambda *_: bare)
-    with pytest.raises(ConversionError) as caught:
-        export.int8_tflite(twin, planes)
-    assert str(caught.value) == (
-        "mixed: expected integer tensors only, got 2 float ones: serving_default_plane:0, PartitionedCall_1:0; "
-        "the layers that make them have no quantizer"
-    )
-
-
-@pytest.mark.parametrize(
-    ("words", "shown"),
-    [
-        pytest.param("", "ValueError", id="no message"),
-        pytest.param(" \n ", "ValueError", id="blank message"),
-        pytest.param("\nfirst\nsecond", "first", id="several lines"),
-        pytest.param("x" * 400, "x" * 300, id="long line"),
-    ],
-)
-def test_refusal_of_the_converter_is_one_line(words: str, shown: str) -> None:
-    class Refusing:
-        def convert(self) -> Any:
-            raise ValueError(words)
-
-    with pytest.raises(ConversionError) as caught:
-        export._run(Refusing(), "odd")
-    assert str(caught.value) == f"odd: the TFLite converter refused the model: {shown}"
