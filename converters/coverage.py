@@ -73,7 +73,12 @@ class TensorLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OperatorLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One operator; ``inputs`` and ``outputs`` are places of tensors, -1 for one left out; ``is_integer`` if none is float."""
+    """One operator.
+
+    Attributes:
+        inputs, outputs: places of tensors; -1 for an input left out.
+        is_integer: none of them is float.
+    """
 
     index: int
     operator: str

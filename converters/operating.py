@@ -1,4 +1,4 @@
-"""The decision document of a converted model, fitted on what the int8 model itself answers.
+"""The decision document of a converted model, fitted on what it answers itself to the operating part of validation.
 
 calibration = operating.calibrated(logits, labels)
 rule = operating.decision_rule(logits, labels, calibration=calibration, sensitivity=0.95, ...)
@@ -21,7 +21,7 @@ _IN_DOMAIN_REFUSED = 0.01  # design: the limit that 1 % of in-domain images exce
 
 
 def calibrated(logits: NDArray[np.float64], labels: NDArray[np.int64], *, model: str = "int8") -> decision.Calibration:
-    """Return Platt scaling fitted to validation logits (n,) and labels (n,); ``model`` names it in the error.
+    """Return Platt scaling fitted to logits (n,) and labels (n,) of validation; ``model`` names it in the error.
 
     Raises:
         GateError: the logits do not rise with abnormality, so that no score can be made of them.
@@ -56,9 +56,9 @@ def decision_rule(
     """Return the decision document of a model.
 
     Args:
-        logits: (n,) of the int8 model on validation images.
+        logits: (n,) of the converted model on the operating part of validation.
         labels: (n,), 0 normal and 1 abnormal.
-        model_digest: of ``model/int8.tflite``.
+        model_digest: of its file.
         calibration: result of `calibrated`.
         name: of the operating point.
         sensitivity: it must reach on these images, 0..1.
@@ -79,7 +79,7 @@ def decision_rule(
     abnormal = int(labels.sum())
     point = decision.OperatingPoint(
         name=name,
-        criterion=f"sensitivity >= {sensitivity:g} on validation",
+        criterion=f"sensitivity >= {sensitivity:g} on the operating part of validation",
         threshold=threshold,
         sensitivity=rates.sensitivity.value,
         sensitivity_ci95=rates.sensitivity.ci95,

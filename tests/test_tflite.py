@@ -459,7 +459,7 @@ def test_any_cut_gives_a_model_or_a_refusal(length: int) -> None:
 
 @pytest.mark.tensorflow
 @pytest.mark.slow
-def test_script_still_makes_the_tiny_model(tmp_path: Path) -> None:
+def test_script_still_makes_the_tiny_models(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
     # A process of its own: TensorFlow warns at import, and must not stay loaded for the other tests.
     subprocess.run(
@@ -468,9 +468,10 @@ def test_script_still_makes_the_tiny_model(tmp_path: Path) -> None:
         capture_output=True,
         timeout=300,
     )
-    made = tflite.read((tmp_path / "tiny_int8.tflite").read_bytes(), source="made")
-    kept = tflite.read(TINY, source="kept")
-    assert [operator.name for operator in made.operators] == [operator.name for operator in kept.operators]
-    for one, other in zip(made.tensors, kept.tensors, strict=True):
-        assert (one.shape, one.dtype) == (other.shape, other.dtype)
-        assert one.scales == pytest.approx(other.scales, rel=1e-3)
+    for name in ("tiny_int8.tflite", "tiny_float32.tflite", "tiny_float16.tflite"):
+        made = tflite.read((tmp_path / name).read_bytes(), source="made")
+        kept = tflite.read((DATA / name).read_bytes(), source="kept")
+        assert [operator.name for operator in made.operators] == [operator.name for operator in kept.operators]
+        for one, other in zip(made.tensors, kept.tensors, strict=True):
+            assert (one.shape, one.dtype) == (other.shape, other.dtype)
+            assert one.scales == pytest.approx(other.scales, rel=1e-3)

@@ -47,9 +47,8 @@ def document(screener: Screener, results: Sequence[dict[str, Any]]) -> dict[str,
 
 def about(screener: Screener) -> dict[str, Any]:
     """Return what judged, and on what it ran."""
-    from edgemed import targets
-
     manifest, interpreter = screener.bundle.manifest, screener.classifier.interpreter
+    selection = screener.selection
     return {
         "bundle": {
             "name": manifest.name,
@@ -59,9 +58,11 @@ def about(screener: Screener) -> dict[str, Any]:
         },
         "runtime": {
             "backend": interpreter.backend,
-            "target": targets.generic_id(),
+            "target": selection.target,
             "threads": interpreter.threads,
-            "fallback": False,
+            "fallback": selection.fallback,
+            "member": selection.member,
+            "reason": "; ".join(selection.reasons) or None,
         },
     }
 

@@ -4,8 +4,8 @@ It needs NumPy, OpenCV and the back end, nothing else of edgemed's dependencies:
 
     python -m edgemed.runtime.replay MODEL.tflite PLANES.npy OUT.npz --backend tflite-runtime [--reference-kernels]
 
-``PLANES.npy`` is uint8 (N, H, W); ``OUT.npz`` gets one int8 array per output, by signature name, first axis N, and
-who answered: ``@backend`` and ``@machine``, as text.
+``PLANES.npy`` is uint8 (N, H, W); ``OUT.npz`` gets one array per output, int8 or float32 as the model has it, by
+signature name, first axis N, and who answered: ``@backend`` and ``@machine``, as text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgemed.errors import EdgemedError, InferenceError
 from edgemed.runtime import backends
 from edgemed.runtime.classifier import Classifier
-from edgemed.runtime.interpreter import Interpreter, Kernels
+from edgemed.runtime.interpreter import Interpreter, Kernels, Tensor
 
 __all__ = ["BACKEND", "MACHINE", "main", "outputs_of"]
 
@@ -31,8 +31,8 @@ BACKEND = "@backend"
 MACHINE = "@machine"
 
 
-def outputs_of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> dict[str, NDArray[np.int8]]:
-    """Return every output for planes (N, H, W), N >= 1: int8, by name, first axis N.
+def outputs_of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> dict[str, Tensor]:
+    """Return every output for planes (N, H, W), N >= 1: int8 or float32, by name, first axis N.
 
     Raises:
         BundleError: the model breaks the model contract, or takes planes of another size.
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m edgemed.runtime.replay", description="Run planes through a model.")
-    parser.add_argument("model", type=Path, nargs="?", help="int8 TFLite file")
+    parser.add_argument("model", type=Path, nargs="?", help="TFLite or ONNX file")
     parser.add_argument("planes", type=Path, nargs="?", help="npy, uint8 (N, H, W)")
     parser.add_argument("out", type=Path, nargs="?", help="npz to write")
     parser.add_argument("--check", action="store_true", help="run nothing; exit 1 where no back end is installed")

@@ -222,6 +222,7 @@ def test_info_tells_whether_it_is_verified(capsys: pytest.CaptureFixture[str], k
         "digest",
         "size_bytes",
         "manifest",
+        "models",
     ]
     assert document["verified"] is verified
     assert document["accepted"] == ([KEYID] if verified else [])

@@ -25,6 +25,33 @@ def backend(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+def test_float_models_load_and_answer_real_numbers(backend: str, kind: str) -> None:
+    interpreter = backends.load(tiny.float_model(kind), backend=backend)
+
+    assert {name: (spec.dtype, spec.quantization) for name, spec in interpreter.inputs.items()} == {
+        "plane": ("float32", None)
+    }
+    assert {(spec.dtype, spec.quantization) for spec in interpreter.outputs.values()} == {("float32", None)}
+    answered = interpreter.invoke({"plane": np.full((1, 16, 16, 1), 128, np.float32)})
+    assert {name: (values.dtype, values.shape) for name, values in answered.items()} == {
+        "logit": (np.float32, (1, 1)),
+        "evidence": (np.float32, (1, 4, 4, 1)),
+        "embedding": (np.float32, (1, 8)),
+    }
+    # The logit is the mean of the evidence: in real numbers, to rounding.
+    assert float(answered["logit"][0, 0]) == pytest.approx(float(answered["evidence"].mean()), abs=1e-5)
+
+
+def test_integers_for_a_float_model_are_refused(backend: str) -> None:
+    with pytest.raises(InferenceError, match=f"^{backend}: inference failed: "):
+        backends.load(tiny.float_model(), backend=backend).invoke(tensor())
+
+
+def test_kernels_of_the_cpu_are_no_accelerator(backend: str) -> None:
+    assert backends.load(tiny.model(), backend=backend).accelerated is False
+
+
 def tensor(seed: int = 1) -> dict[str, np.ndarray]:
     return {"plane": np.random.default_rng(seed).integers(-128, 128, (1, 16, 16, 1), dtype=np.int8)}
 

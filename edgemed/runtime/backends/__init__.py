@@ -48,7 +48,7 @@ def load(
     """Return a model ready to run on one back end.
 
     Args:
-        model: bytes of an int8 TFLite file.
+        model: bytes of a TFLite file.
         backend: a name of `BACKENDS`; None takes the first that is installed.
         threads: at least 1.
         kernels: reference kernels serve to measure tolerances.

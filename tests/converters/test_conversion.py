@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,12 +13,16 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 import keras
 from keras import layers
 
-from converters import convert
-from converters.convert import Conversion, Options
-from edgemed import targets
+import converters
+from converters import calibration
+from converters.artifact import Artifact
+from converters.gate import Gate
+from converters.mode import Mode
+from converters.parity import Parity, ParityError
+from edgemed import targets, tflite
 from edgemed.bundle import archive, trust
 from edgemed.bundle.manifest import Description
-from edgemed.errors import ConfigError
+from edgemed.errors import ConfigError, ConversionError
 from edgemed.imaging import preprocess
 from edgemed.imaging.frame import Frame
 from edgemed.imaging.labelled import LabelledPlanes
@@ -69,26 +74,29 @@ def model() -> keras.Model:
     return made
 
 
-def _converted(model: keras.Model, where: Path, *, validation: LabelledPlanes | None = None) -> Conversion:
-    return convert.convert(
-        model,
-        description=DESCRIPTION,
-        preprocessing=RECIPE.preprocessing,
-        quality=RECIPE.quality,
-        train=_part(48, seed=1, where=where),
-        validation=validation or _part(64, seed=2, where=where),
-        fit=lambda twin: None,
-        options=Options(calibration=32, operating_point="rule-out", sensitivity=0.9, margin=0.05),
-        facts=FACTS,
-    )
+def _converted(model: keras.Model, where: Path, **changes: Any) -> Artifact:
+    train = _part(48, seed=1, where=where)
+    usual: dict[str, Any] = {
+        "target": targets.load("generic-x86-64"),
+        "train": train,
+        "validation": _part(96, seed=2, where=where),
+        "calibration": calibration.drawn(train.planes, 32, name="train", seed=1),
+        "preprocessing": RECIPE.preprocessing,
+        "fit": lambda twin: None,
+        "gate": Gate(operating_point="rule-out", sensitivity=0.9, margin=0.05),
+        "description": DESCRIPTION,
+        "quality": RECIPE.quality,
+        "facts": FACTS,
+    }
+    return converters.convert(model, **{**usual, **changes})
 
 
 @pytest.fixture(scope="module")
-def conversion(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Conversion:
+def conversion(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return _converted(model, tmp_path_factory.mktemp("images"))
 
 
-def test_artifact_has_every_member_of_the_design(conversion: Conversion) -> None:
+def test_artifact_has_every_member_of_the_design(conversion: Artifact) -> None:
     assert sorted(conversion.members) == [
         "card.md",
         "decision.json",
@@ -101,22 +109,30 @@ def test_artifact_has_every_member_of_the_design(conversion: Conversion) -> None
         "preprocessing.json",
     ]
     assert conversion.description.outputs == ("embedding", "evidence", "logit")
-    assert conversion.description.targets == convert.cpu_targets()
+    assert set(conversion.description.targets) >= {"generic-x86-64", "generic-aarch64", "raspberry-pi-5"}
+    assert "coral-usb" not in conversion.description.targets
 
 
-def test_no_member_names_an_image_or_a_path(conversion: Conversion, tmp_path: Path) -> None:
+def test_no_member_names_an_image_or_a_path(conversion: Artifact, tmp_path: Path) -> None:
     words = [b"MUELLER", str(tmp_path.parent.parent).encode(), str(Path(__file__).parents[2]).encode()]
     assert [name for name, raw in conversion.members.items() if any(word in raw for word in words)] == []
 
 
-def test_parity_holds_and_counts_what_it_names_outside_the_bundle(conversion: Conversion) -> None:
+def test_parity_holds_and_counts_what_it_names_outside_the_bundle(conversion: Artifact) -> None:
     assert conversion.parity.passed
-    assert conversion.parity.flipped == len(conversion.flipped)
-    stored = msgspec.json.decode(conversion.members["evidence/parity.json"])
-    assert (stored["n"], stored["n_abnormal"], stored["flipped"]) == (64, 32, len(conversion.flipped))
+    assert conversion.parity.flipped == len(conversion.flips)
+    stored = msgspec.json.decode(conversion.members["evidence/parity.json"], type=Parity)
+    assert stored == conversion.parity
+    assert (stored.gate.n, stored.gate.n_abnormal, stored.operating.n) == (48, 24, 48)
 
 
-def test_indeterminate_zone_is_at_least_one_lsb_to_both_sides(conversion: Conversion) -> None:
+def test_operating_point_says_what_chose_it(conversion: Artifact) -> None:
+    point = conversion.rule.operating_point
+    assert point.criterion == "sensitivity >= 0.9 on the operating part of validation"
+    assert (point.n_normal, point.n_abnormal) == (24, 24)
+
+
+def test_indeterminate_zone_is_at_least_one_lsb_to_both_sides(conversion: Artifact) -> None:
     rule = conversion.rule
     interpreter = backends.load(conversion.members["model/int8.tflite"], backend="litert")
     q = interpreter.outputs["logit"].quantization
@@ -129,7 +145,7 @@ def test_indeterminate_zone_is_at_least_one_lsb_to_both_sides(conversion: Conver
     assert min(centre - low, high - centre) >= q.scale * (1 - 1e-9)
 
 
-def test_golden_vectors_replay_exactly_on_the_back_end_that_made_them(conversion: Conversion) -> None:
+def test_golden_vectors_replay_exactly_on_the_back_end_that_made_them(conversion: Artifact) -> None:
     raw = archive.build(conversion.description, conversion.members, version="1.0.0", release=1, private_keys=[KEY])
     bundle = trust.verify(raw, keys=[KEY.public])
     report = golden.replay(bundle, backends.load(bundle.members["model/int8.tflite"], backend="litert"))
@@ -137,26 +153,21 @@ def test_golden_vectors_replay_exactly_on_the_back_end_that_made_them(conversion
     assert {(vector.plane_gray, *vector.lsb.values(), vector.score) for vector in report.vectors} == {(0, 0, 0, 0, 0.0)}
 
 
-@pytest.mark.parametrize(
-    ("target", "lacks"),
-    [
-        ("generic-x86-64", ()),
-        (
-            "coral-usb",
-            (
-                "coral-usb needs model/edgetpu.tflite, which this release does not write; the artifact admits CPU "
-                "targets only",
-            ),
-        ),
-    ],
-)
-def test_target_that_needs_another_member_is_told_so(
-    conversion: Conversion, target: str, lacks: tuple[str, ...]
-) -> None:
-    assert tuple(convert.lacking(conversion, targets.load(target))) == lacks
+def test_target_that_needs_another_member_is_told_so(model: keras.Model, tmp_path: Path) -> None:
+    made = _converted(model, tmp_path, target=targets.load("coral-usb"), mode=Mode.PTQ)
+    assert made.notes == (
+        "coral-usb needs model/edgetpu.tflite, which this release does not write; the artifact admits CPU targets only",
+    )
 
 
-def test_validation_without_two_of_a_label_is_refused_before_the_work(tmp_path: Path) -> None:
+def test_calibration_alone_gives_an_int8_model_that_passes(model: keras.Model, tmp_path: Path) -> None:
+    made = _converted(model, tmp_path, mode=Mode.PTQ)
+    assert tflite.float_tensors(tflite.read(made.model, source="ptq")) == ()
+    assert (made.parity.mode, made.parity.passed) == (Mode.PTQ, True)
+    assert "golden/vectors.json" in made.members
+
+
+def test_validation_with_too_few_images_is_refused_before_the_work(tmp_path: Path) -> None:
     few = _part(64, seed=2, where=tmp_path)
     labels = np.zeros(64, np.int64)
     labels[5] = 1
@@ -164,6 +175,31 @@ def test_validation_without_two_of_a_label_is_refused_before_the_work(tmp_path: 
     with pytest.raises(ConfigError) as caught:
         _converted(keras.Sequential(), tmp_path, validation=lone)
     assert str(caught.value) == (
-        "validation: expected at least 2 normal and 2 abnormal images, got 63 normal and 1 abnormal; give the "
-        "validation split more images"
+        "validation: operating part: expected at least 10 normal and 10 abnormal images, got 31 normal and 0 abnormal, "
+        "out of 64 validation images, of which 1 are abnormal; give validation more images, of other patients"
     )
+
+
+def test_calibration_of_another_size_is_refused_before_the_work(model: keras.Model, tmp_path: Path) -> None:
+    halves = calibration.of(_part(48, seed=1, where=tmp_path).planes[:, :16], name="halves")
+    with pytest.raises(ConversionError) as caught:
+        _converted(model, tmp_path, calibration=halves)
+    assert str(caught.value) == (
+        f"calibration: expected planes of 32 x 32 (height x width), the input of {model.name!r}, got 16 x 32; make "
+        "them with the preprocessing of this model"
+    )
+
+
+def test_collapsed_model_is_refused_by_the_gate(model: keras.Model, tmp_path: Path) -> None:
+    """What users meet in the field: quantization ends with a model that still answers, and wrongly."""
+
+    def ruin(twin: keras.Model) -> None:
+        kernel, bias = twin.get_layer("conv").get_weights()
+        noise = np.random.default_rng(4).normal(scale=0.1, size=kernel.shape)
+        twin.get_layer("conv").set_weights([noise - noise.mean(axis=(0, 1, 2)), bias])
+
+    with pytest.raises(ParityError) as caught:
+        _converted(model, tmp_path, fit=ruin)
+    assert not caught.value.parity.passed
+    assert len(caught.value.flips) == caught.value.parity.flipped > 0
+    assert str(caught.value).startswith("parity: AUC qat minus float -")
