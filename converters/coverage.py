@@ -9,6 +9,7 @@ Read from the file alone; nothing is run.
 from __future__ import annotations
 
 import enum
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -96,6 +97,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
         all_operators: count of all.
         float_tensors: names of those of a floating type, constants included; empty for a full int8 file.
         tensor_types: how many tensors of each type.
+        multiply_adds: of convolutions, dense layers and transposed convolutions, one inference.
         parameter_bytes: stored bytes by type; data that tensors share counts once.
         kernels_per_channel: kernels with a scale for each output channel.
         kernels_per_tensor: kernels with one scale for several channels.
@@ -112,6 +114,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     all_operators: int
     float_tensors: tuple[str, ...]
     tensor_types: dict[str, int]
+    multiply_adds: int
     parameter_bytes: dict[str, int]
     kernels_per_channel: int
     kernels_per_tensor: int
@@ -149,6 +152,7 @@ def of(model: Model) -> Coverage:
         all_operators=len(steps),
         float_tensors=tuple(tensor.name for tensor in tflite.float_tensors(model)),
         tensor_types=dict(sorted(Counter(tensor.dtype for tensor in model.tensors).items())),
+        multiply_adds=sum(_multiply_adds(operator, model) for operator in model.operators),
         parameter_bytes=_parameter_bytes(model),
         kernels_per_channel=sum(len(kernel.scales) == kernel.shape[axis] for kernel, axis in kernels),
         kernels_per_tensor=sum(len(kernel.scales) == 1 < kernel.shape[axis] for kernel, axis in kernels),
@@ -201,6 +205,19 @@ def _parameter_bytes(model: Model) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
+def _multiply_adds(operator: Operator, model: Model) -> int:
+    """Return how often a kernel's weight meets a value: once for each place the kernel is laid at."""
+    kernel = _kernel(operator, model)
+    if kernel is None:
+        return 0
+    weights, axis = kernel
+    # A transposed convolution lays its kernel at every place of its input, its third operand.
+    laid = operator.inputs[2] if operator.name == "TRANSPOSE_CONV" else operator.outputs[0]
+    shape = model.tensors[laid].allocated_shape
+    channels = shape[-1] if operator.name == "TRANSPOSE_CONV" else weights.shape[axis]
+    return math.prod(shape) // max(1, channels) * math.prod(weights.shape)
+
+
 def _recoding(operator: Operator, model: Model) -> str | None:
     if operator.name == "DEQUANTIZE":
         # Of a constant: float16 weights widened.
@@ -214,12 +231,19 @@ def _kernels(model: Model) -> Iterator[tuple[Tensor, int]]:
     """Yield each stored kernel once, with the dimension of its output channels."""
     seen: set[int] = set()
     for operator in model.operators:
-        place, axis = _KERNEL.get(operator.name, (0, 0))
-        index = operator.inputs[place] if operator.name in _KERNEL and len(operator.inputs) > place else -1
-        if index >= 0 and index not in seen and model.tensors[index].is_constant:
-            seen.add(index)
-            if axis < len(model.tensors[index].shape):
-                yield model.tensors[index], axis
+        kernel = _kernel(operator, model)
+        if kernel is not None and kernel[0].index not in seen:
+            seen.add(kernel[0].index)
+            yield kernel
+
+
+def _kernel(operator: Operator, model: Model) -> tuple[Tensor, int] | None:
+    """Return the stored kernel of an operator and the dimension of its output channels; None without one."""
+    place, axis = _KERNEL.get(operator.name, (len(operator.inputs), 0))
+    if place >= len(operator.inputs) or operator.inputs[place] < 0:
+        return None
+    kernel = model.tensors[operator.inputs[place]]
+    return (kernel, axis) if kernel.is_constant and axis < len(kernel.shape) else None
 
 
 def _suspicions(model: Model, kernels: list[tuple[Tensor, int]]) -> Iterator[Suspicion]:

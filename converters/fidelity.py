@@ -89,10 +89,12 @@ class Fidelity(msgspec.Struct, frozen=True, kw_only=True):
     """Errors of all layers, the one that adds most first.
 
     Attributes:
+        against: what the float side was, in words.
         planes: that were run.
         seed: of their choice.
     """
 
+    against: str
     planes: int
     seed: int
     layers: tuple[LayerError, ...]
@@ -106,6 +108,7 @@ def measure(
     *,
     count: int = 64,
     seed: int = _SEED,
+    against: str = "the float model",
     layers: Collection[str] = (),
     threads: int = 1,
 ) -> Fidelity:
@@ -117,6 +120,7 @@ def measure(
         planes: (N, H, W) of grey levels for the one input; several inputs by name, each (N, ...) as the model takes it.
         count: planes to run, all where there are fewer.
         seed: of their choice.
+        against: what the float file is, in words, e.g. ``the trained twin without quantization``.
         layers: names of the Keras model's layers, to tell them from the numbers that tracing adds to names.
         threads: of each interpreter.
 
@@ -141,6 +145,7 @@ def measure(
     found = [_layer_error(pair, sums, of_int8, layers) for pair, sums in zip(pairs, trial.sums, strict=True)]
     paired = {pair.of_int8.index for pair in pairs}
     return Fidelity(
+        against=against,
         planes=len(chosen),
         seed=seed,
         layers=tuple(sorted(found, key=_worst_first)),
