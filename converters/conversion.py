@@ -169,7 +169,7 @@ def _tflite(
 ) -> bytes:
     """Return the TFLite file that a mode makes of a float model."""
     if mode is Mode.QAT:
-        twin = qat.quantization_aware(model)
+        twin = qat.quantization_aware(model, input_ranges={model.inputs[0].name: qat.PLANE_RANGE}, symmetric=False)
         qat.calibrate(twin, calibration.planes)
         fit(twin)
         note("exporting to int8 TFLite")
