@@ -31,7 +31,7 @@ class Probe:
         InferenceError: LiteRT cannot run the file.
     """
 
-    def __init__(self, raw: bytes, threads: int) -> None:
+    def __init__(self, raw: bytes, *, threads: int = 1) -> None:
         from ai_edge_litert import interpreter as library
 
         try:

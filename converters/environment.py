@@ -56,7 +56,12 @@ def here() -> Environment:
 
 def peak_memory_mib() -> float:
     """Return the largest resident size this process has had so far."""
-    # ru_maxrss is in KiB on Linux, in bytes on macOS (getrusage(2)).
+    # Not getrusage where there is another way: across exec, Linux keeps the peak of the process that started this one.
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024  # proc(5): in kB, which are KiB
+    # In bytes on macOS, in KiB elsewhere (getrusage(2)).
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 

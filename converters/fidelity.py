@@ -218,9 +218,9 @@ class _Trial:
         self._inputs = {name: (of_float.inputs[name], tensor) for name, tensor in _same_names(of_float, of_int8)}
         self._given = {tensor.index for tensor in of_float.inputs.values()}
         self._cut = cutting.at(of_float.raw, (p.of_float.index for p in pairs if p.of_float.index not in self._given))
-        self._float = activations.Probe(of_float.raw, threads)
-        self._int8 = activations.Probe(of_int8.raw, threads)
-        self._layers = activations.Probe(self._cut.raw, threads)
+        self._float = activations.Probe(of_float.raw, threads=threads)
+        self._int8 = activations.Probe(of_int8.raw, threads=threads)
+        self._layers = activations.Probe(self._cut.raw, threads=threads)
         self.sums = [_Sums() for _ in pairs]
 
     def run(self, planes: Mapping[str, NDArray[Any]]) -> None:

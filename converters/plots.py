@@ -99,6 +99,7 @@ def layer_noise(fidelity: Fidelity) -> str:
         axes.set_xlim(min([0.0, *(value for _, value in gathered)]), right * 1.22)
         axes.set_xlabel("signal to noise, dB (further right is better)")
         axes.grid(visible=False, axis="y")
+        axes.set_xticks([tick for tick in axes.get_xticks() if tick <= right])
         axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.0 + 0.55 / figure.get_figheight()), ncols=2)
         return _svg(figure)
 
@@ -163,8 +164,7 @@ def score_differences(paired: Paired, *, converted: str) -> str:
             axes.axvline(edge, color=_INK, linestyle="--", linewidth=1, label=name)
         axes.set_xlabel(f"score, {converted} minus float")
         axes.set_ylabel("images")
-        axes.legend(loc="upper left", fontsize=9)
-        axes.margins(y=0.15)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=9)
         return _svg(figure)
 
 
@@ -214,26 +214,22 @@ def latencies(latency: Latency, *, converted: str) -> str:
             share = np.arange(1, len(samples) + 1) / len(samples)
             axes.step(samples, 100 * share, where="post", color=colour, linestyle=line, linewidth=1.8, label=name)
             axes.plot([timing.p50_ms, timing.p90_ms], [50, 90], "o", color=colour, markersize=4.5)
+            is_faster = timing.p50_ms == min(latency.converted.p50_ms, latency.of_float.p50_ms)
             axes.annotate(
-                f"p50 {timing.p50_ms:.2f} ms",
+                f"{name}: p50 {timing.p50_ms:.2f} ms",
                 (timing.p50_ms, 50),
-                xytext=(7, -4),
+                xytext=(-8 if is_faster else 8, -3),
                 textcoords="offset points",
+                horizontalalignment="right" if is_faster else "left",
                 fontsize=9,
             )
-        # The slowest in a thousand would squeeze all others into a corner; they are in the table.
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(_plain)
-        axes.xaxis.set_minor_formatter(_plain)
-        axes.tick_params(axis="x", which="minor", labelsize=8)
+        # The slowest few would squeeze all others into a corner; they are in the table.
+        both = [np.percentile(timing.samples_ms, 99) for timing in (latency.converted, latency.of_float)]
+        axes.set_xlim(0.0, 1.15 * max(both))
         axes.set_xlabel("milliseconds an inference")
         axes.set_ylabel("inferences done, %")
         axes.legend(loc="lower right")
         return _svg(figure)
-
-
-def _plain(value: float, _: int) -> str:
-    return f"{value:g}"
 
 
 @contextmanager

@@ -151,7 +151,7 @@ def _measured(report: Report) -> Iterator[tuple[str, str]]:
     if report.tolerance is not None:
         entries = report.tolerance.entries
         lsb, score = max(entry.logit_lsb for entry in entries), max(entry.score for entry in entries)
-        yield "back ends", f"logit within {lsb} LSB, score within {score:.4f} on {len(entries)}"
+        yield "back ends", f"logit within {lsb} LSB, score within {score:.4f} over {len(entries)} back ends"
     if report.fidelity is not None and report.fidelity.layers:
         yield "worst layer", _layer(report.fidelity.layers[0])
     if report.latency is not None:

@@ -243,3 +243,24 @@ def test_shipped_model_is_full_int8(name: str) -> None:
     assert found.integer_operators == found.all_operators > 20
     assert found.kernels_unquantized == 0
     assert sum(found.parameter_bytes.values()) < len(raw)
+
+
+COUNTED: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...], int]] = {
+    # Input, kernel, output; by hand: places of the output times what one of its values sums up.
+    "convolution": ("CONV_2D", (1, 8, 8, 4), (6, 3, 3, 4), (1, 4, 4, 6), 4 * 4 * 6 * (3 * 3 * 4)),
+    "grouped convolution": ("CONV_2D", (1, 8, 8, 4), (6, 3, 3, 2), (1, 4, 4, 6), 4 * 4 * 6 * (3 * 3 * 2)),
+    "depthwise": ("DEPTHWISE_CONV_2D", (1, 8, 8, 4), (1, 3, 3, 4), (1, 8, 8, 4), 8 * 8 * 4 * (3 * 3)),
+    "dense": ("FULLY_CONNECTED", (1, 32), (10, 32), (1, 10), 10 * 32),
+    "transposed": ("TRANSPOSE_CONV", (1, 8, 8, 4), (6, 3, 3, 4), (1, 16, 16, 6), 8 * 8 * 4 * (3 * 3 * 6)),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_multiply_adds(name: str) -> None:
+    step, read, weights, written, expected = COUNTED[name]
+    ends = [tensor("plane", shape=read), tensor("k", stored=np.ones(weights, np.int8)), tensor("out", shape=written)]
+    inputs: tuple[str, ...] = ("plane", "k")
+    if step == "TRANSPOSE_CONV":
+        ends.insert(2, tensor("size", "int32", stored=np.array(written, np.int32), scales=()))
+        inputs = ("size", "k", "plane")
+    assert coverage.of(model(ends, [(step, inputs, "out")])).multiply_adds == expected
