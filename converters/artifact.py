@@ -13,14 +13,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from converters.mode import Mode
-from converters.parity import Flip, Parity
+from converters.parity import Flip
 from edgemed import files, schema
 from edgemed.bundle.artifacts import DOCUMENT
 from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.errors import ConfigError
-from edgemed.runtime import decision, golden
+from edgemed.runtime import decision
+
+if TYPE_CHECKING:
+    from converters.report import Report
 
 __all__ = ["Artifact", "require_writable", "write"]
 
@@ -32,27 +35,25 @@ class Artifact:
     Attributes:
         description: the document ``artifact.json``.
         members: bytes by the name they have in the bundle.
-        mode: of the conversion.
-        parity: the figures that the gate was judged on.
-        flips: images of the gate part that float and converted model decide differently, by name; in no member.
-        tolerance: between back ends; None of a float model, which has no integers to differ in.
+        reports: files for people, by name; they enter no bundle.
+        report: what was measured.
+        flips: images of the gate part that float and converted model decide differently, by name; in no file.
         rule: the document ``decision.json``.
         notes: what the user should know of the members, a line each.
     """
 
     description: ArtifactDocument
     members: Mapping[str, bytes]
-    mode: Mode
-    parity: Parity
+    reports: Mapping[str, bytes]
+    report: Report
     flips: tuple[Flip, ...]
-    tolerance: golden.Tolerance | None
     rule: decision.DecisionRule
     notes: tuple[str, ...] = ()
 
     @property
     def model(self) -> bytes:
         """The converted TFLite file."""
-        return self.members[self.mode.member]
+        return self.members[self.report.mode.member]
 
 
 def require_writable(folder: Path) -> None:
@@ -92,7 +93,10 @@ def write(folder: Path, artifact: Artifact) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".artifact.") as aside:
             made = Path(aside) / folder.name
-            _fill(made, {DOCUMENT: schema.encode_json(artifact.description), **artifact.members})
+            _fill(
+                made,
+                {DOCUMENT: schema.encode_json(artifact.description), **artifact.members, **artifact.reports},
+            )
             if folder.exists():
                 shutil.rmtree(folder)
             made.replace(folder)

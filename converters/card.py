@@ -31,6 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         train_images, validation_images: and the digests of their names, labels and planes.
         history: (loss, validation AUC) of each float epoch.
         quantization_epochs: of the twin; 0 where none was trained.
+        quantization_learning_rate: of the twin, at its highest; 0 likewise.
         versions: of Python and the libraries that trained.
         converter_versions: of the libraries that converted.
     """
@@ -52,6 +53,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[tuple[float, float], ...]
     best_epoch: int | None
     quantization_epochs: int
+    quantization_learning_rate: float
     versions: dict[str, str]
     converter_versions: dict[str, str]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 from converters.mode import Mode
 from edgemed.bundle import models
-from edgemed.targets import Target
+from edgemed.targets import Accelerator, Precision, Target
 
-__all__ = ["Emission", "members_for"]
+__all__ = ["Emission", "members_for", "wants_symmetric"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +31,11 @@ class Emission:
     members: Mapping[str, bytes]
     comparable: Mapping[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+
+def wants_symmetric(devices: Sequence[Target]) -> bool:
+    """Tell whether a device needs integers with the zero point 0: TensorRT takes no other."""
+    return any(device.accelerator is Accelerator.TENSORRT and device.precision is Precision.INT8 for device in devices)
 
 
 def members_for(devices: Sequence[Target], raw: bytes, *, mode: Mode) -> Emission:

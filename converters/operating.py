@@ -15,7 +15,7 @@ from edgemed import statistics
 from edgemed.errors import GateError
 from edgemed.runtime import decision
 
-__all__ = ["calibrated", "decision_rule", "out_of_distribution", "scores"]
+__all__ = ["calibrated", "decision_rule", "logit", "out_of_distribution", "scores"]
 
 _IN_DOMAIN_REFUSED = 0.01  # design: the limit that 1 % of in-domain images exceed
 
@@ -39,6 +39,11 @@ def calibrated(logits: NDArray[np.float64], labels: NDArray[np.int64], *, model:
 def scores(logits: NDArray[np.float64], calibration: decision.Calibration) -> NDArray[np.float64]:
     """Return the score of each logit (n,), as the device computes it."""
     return np.array([decision.score(float(logit), calibration) for logit in logits])
+
+
+def logit(score: float, calibration: decision.Calibration) -> float:
+    """Return the logit that has a score above 0 and below 1."""
+    return (math.log(score / (1.0 - score)) - calibration.intercept) / calibration.slope
 
 
 def decision_rule(
@@ -75,7 +80,7 @@ def decision_rule(
     rates = statistics.rates(labels, values, threshold)
     if rates.sensitivity is None or rates.specificity is None:
         raise ValueError("labels: expected normal and abnormal images, got one kind only")
-    centre = (math.log(threshold / (1.0 - threshold)) - calibration.intercept) / calibration.slope
+    centre = logit(threshold, calibration)
     abnormal = int(labels.sum())
     point = decision.OperatingPoint(
         name=name,

@@ -193,7 +193,7 @@ def _facts(given: Source, split: TrainingData, mode: Mode) -> Facts:
     from edgemed.training import data
     from edgemed.training import run as runs
 
-    recipe, run = given.recipe, given.run
+    recipe, run, trained = given.recipe, given.run, mode is Modes.QAT
     return Facts(
         schema=1,
         recipe=recipe.name,
@@ -211,7 +211,8 @@ def _facts(given: Source, split: TrainingData, mode: Mode) -> Facts:
         validation_digest=data.digest(split.validation),
         history=() if run is None else tuple((epoch.loss, epoch.validation_auc) for epoch in run.history),
         best_epoch=None if run is None else run.best_epoch,
-        quantization_epochs=recipe.quantization.epochs if mode is Modes.QAT else 0,
+        quantization_epochs=recipe.quantization.epochs if trained else 0,
+        quantization_learning_rate=recipe.quantization.learning_rate if trained else 0.0,
         versions={} if run is None else run.versions,
         converter_versions=_versions(),
     )

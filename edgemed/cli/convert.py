@@ -120,13 +120,16 @@ def _show(made: Artifact, devices: tuple[Target, ...], out: Path, *, json: bool)
                 "artifact": out,
                 "targets": [device.id for device in devices],
                 "admits": made.description.targets,
-                "mode": made.mode.value,
-                "parity": made.parity,
-                "tolerance": made.tolerance,
+                "mode": made.report.mode,
+                "parity": made.report.parity,
+                "tolerance": made.report.tolerance,
+                "report": out / "conversion.json",
             }
         )
     else:
-        output.fields(_lines(made, out))
+        from converters import report
+
+        output.fields([*report.table_rows(made.report), ("written", str(out)), ("page", str(out / "conversion.html"))])
     for line in _notes(made):
         output.note(line)
 
@@ -154,27 +157,3 @@ def _flip(flip: Flip) -> str:
         f"flipped: {flip.name} ({kind}): {before} {flip.score_float:.4f} by float, {after} {flip.score_converted:.4f} "
         "converted"
     )
-
-
-def _lines(made: Artifact, out: Path) -> list[tuple[str, str]]:
-    parity, mode = made.parity, made.mode.value
-    spread = () if made.tolerance is None else made.tolerance.entries
-    return [
-        ("model", f"{len(made.model)} bytes, {mode}"),
-        ("operating part", f"{parity.operating.n} validation images, {parity.operating.n_abnormal} abnormal"),
-        ("gate part", f"{parity.gate.n} validation images, {parity.gate.n_abnormal} abnormal"),
-        ("AUC float", format(parity.areas.of_float)),
-        (f"AUC {mode}", format(parity.areas.converted)),
-        ("difference", f"{parity.areas.difference:+}, non-inferior at {parity.margin:g}"),
-        ("sensitivity", f"{parity.point_converted.sensitivity}; float {parity.point_float.sensitivity}"),
-        ("specificity", f"{parity.point_converted.specificity}; float {parity.point_float.specificity}"),
-        ("flipped", f"{parity.flipped} decisions, McNemar p {parity.mcnemar.p_value:.4f}"),
-        *(
-            (
-                f"{entry.backend}, {entry.kernels.value}, {entry.architecture}",
-                f"logit within {entry.logit_lsb} LSB, score within {entry.score:.4f}",
-            )
-            for entry in spread
-        ),
-        ("written", str(out)),
-    ]

@@ -8,10 +8,8 @@ import pytest
 
 from converters import artifact
 from converters.artifact import Artifact
-from converters.mode import Mode
 from edgemed.bundle.manifest import ArtifactDocument, parse_artifact
 from edgemed.errors import ConfigError
-from tests.converters.test_parity import PARITY
 from tests.runtime import tiny
 
 DESCRIPTION = ArtifactDocument(
@@ -30,10 +28,9 @@ def _artifact(members: Mapping[str, bytes]) -> Artifact:
     return Artifact(
         description=DESCRIPTION,
         members=members,
-        mode=Mode.QAT,
-        parity=PARITY,
+        reports={"conversion.json": b"{}", "conversion.html": b"<!doctype html>"},
+        report=None,  # type: ignore[arg-type]  # nothing here asks for it
         flips=(),
-        tolerance=None,
         rule=tiny.rule(b"m"),
     )
 
@@ -44,6 +41,8 @@ def test_members_lie_as_in_the_bundle_and_the_description_reads_back(tmp_path: P
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
         "artifact.json",
         "card.md",
+        "conversion.html",
+        "conversion.json",
         "model/int8.tflite",
     ]
     assert parse_artifact((folder / "artifact.json").read_bytes(), source="artifact.json") == DESCRIPTION
@@ -53,7 +52,12 @@ def test_older_artifact_is_replaced_whole(tmp_path: Path) -> None:
     folder = tmp_path / "artifact"
     artifact.write(folder, _artifact({"old.json": b"{}"}))
     artifact.write(folder, _artifact({"new.json": b"{}"}))
-    assert sorted(path.name for path in folder.iterdir()) == ["artifact.json", "new.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "artifact.json",
+        "conversion.html",
+        "conversion.json",
+        "new.json",
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
 
 

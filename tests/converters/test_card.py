@@ -39,6 +39,7 @@ FACTS = card.Facts(
     history=((0.5, 0.9),),
     best_epoch=0,
     quantization_epochs=1,
+    quantization_learning_rate=0.001,
     versions={"python": "3.11.0"},
     converter_versions={"tensorflow": "2.21.0"},
 )

@@ -19,6 +19,7 @@ from converters.artifact import Artifact
 from converters.gate import Gate
 from converters.mode import Mode
 from converters.parity import Parity, ParityError
+from converters.report import Report, Training
 from edgemed import targets, tflite
 from edgemed.bundle import archive, trust
 from edgemed.bundle.manifest import Description
@@ -100,6 +101,7 @@ def test_artifact_has_every_member_of_the_design(conversion: Artifact) -> None:
     assert sorted(conversion.members) == [
         "card.md",
         "decision.json",
+        "evidence/conversion.json",
         "evidence/parity.json",
         "evidence/training.json",
         *(f"golden/{number:02d}{kind}.png" for number in range(4) for kind in (".plane", "")),
@@ -119,11 +121,29 @@ def test_no_member_names_an_image_or_a_path(conversion: Artifact, tmp_path: Path
 
 
 def test_parity_holds_and_counts_what_it_names_outside_the_bundle(conversion: Artifact) -> None:
-    assert conversion.parity.passed
-    assert conversion.parity.flipped == len(conversion.flips)
+    assert conversion.report.parity.passed
+    assert conversion.report.parity.flipped == len(conversion.flips)
     stored = msgspec.json.decode(conversion.members["evidence/parity.json"], type=Parity)
-    assert stored == conversion.parity
+    assert stored == conversion.report.parity
     assert (stored.gate.n, stored.gate.n_abnormal, stored.operating.n) == (48, 24, 48)
+
+
+def test_report_of_the_folder_is_the_evidence_of_the_bundle(conversion: Artifact) -> None:
+    assert conversion.reports["conversion.json"] == conversion.members["evidence/conversion.json"]
+    stored = msgspec.json.decode(conversion.reports["conversion.json"], type=Report)
+    assert stored == conversion.report
+    assert (stored.targets, stored.coverage.float_tensors, stored.training) == (
+        ("generic-x86-64",),
+        (),
+        Training(images=64, epochs=1, learning_rate=0.001),
+    )
+    assert stored.calibration is not None
+    assert (stored.calibration.name, stored.calibration.size) == ("train, 32 of 48, seed 1", 32)
+    assert stored.fidelity is not None
+    assert stored.fidelity.against == "the trained twin without quantization"
+    page = conversion.reports["conversion.html"].decode()
+    assert page.startswith("<!doctype html>")
+    assert "MUELLER" not in page
 
 
 def test_operating_point_says_what_chose_it(conversion: Artifact) -> None:
@@ -163,7 +183,10 @@ def test_target_that_needs_another_member_is_told_so(model: keras.Model, tmp_pat
 def test_calibration_alone_gives_an_int8_model_that_passes(model: keras.Model, tmp_path: Path) -> None:
     made = _converted(model, tmp_path, mode=Mode.PTQ)
     assert tflite.float_tensors(tflite.read(made.model, source="ptq")) == ()
-    assert (made.parity.mode, made.parity.passed) == (Mode.PTQ, True)
+    assert (made.report.parity.mode, made.report.parity.passed) == (Mode.PTQ, True)
+    assert made.report.calibration is not None
+    assert made.report.calibration.proof is not None
+    assert made.report.calibration.proof.differing > 0
     assert "golden/vectors.json" in made.members
 
 
