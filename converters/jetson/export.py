@@ -16,7 +16,7 @@ from converters.jetson.network import Network
 from converters.jetson.translation import Call, CannotWriteError, Translation
 from edgemed import tflite
 from edgemed.errors import ConversionError
-from edgemed.runtime.backends.onnxruntime import QUANTIZATION_KEY
+from edgemed.runtime.backends.onnx_session import QUANTIZATION_KEY
 
 __all__ = ["OPERATORS", "float16_onnx", "qdq_onnx"]
 

@@ -17,14 +17,14 @@ import onnxruntime as library
 from converters import jetson
 from edgemed.errors import ConfigError, InferenceError, MissingDependencyError
 from edgemed.runtime import backends
-from edgemed.runtime.backends import onnxruntime
+from edgemed.runtime.backends import onnx_session, onnxruntime
 from edgemed.runtime.classifier import Classifier
 from edgemed.runtime.interpreter import Kernels
 from tests.converters.jetson import graphs
 from tests.runtime import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = onnxruntime.QUANTIZATION_KEY
+KEY = onnx_session.QUANTIZATION_KEY
 
 
 @pytest.fixture(scope="module")
@@ -110,13 +110,54 @@ def test_cpu_is_no_accelerator(qdq: bytes) -> None:
     assert backends.load(qdq, kernels=Kernels.REFERENCE).accelerated is False
 
 
+class Library:
+    """The library on a machine where TensorRT is installed: it runs the model, or fails and says so."""
+
+    capi, SessionOptions = library.capi, library.SessionOptions
+    GraphOptimizationLevel = library.GraphOptimizationLevel
+
+    def __init__(self, *, fails: bool) -> None:
+        self.fails = fails
+        self.asked: list[str] = []
+
+    def InferenceSession(self, model: bytes, options: object, providers: list[tuple[str, object]]) -> object:  # noqa: N802
+        self.asked = [name for name, _ in providers]
+        session = library.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        if self.fails:
+            print("EP Error: no GPU")
+        else:
+            session.get_providers = lambda: [onnxruntime.TENSORRT, "CPUExecutionProvider"]
+        return session
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["runs", "fails"])
+def test_whether_tensorrt_computes_is_told_and_nothing_is_printed(
+    qdq: bytes, fails: bool, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    fake = Library(fails=fails)
+    providers = (onnxruntime.TENSORRT, "CPUExecutionProvider")
+
+    interpreter = onnx_session.open_model(fake, qdq, providers=providers, threads=1, kernels=Kernels.XNNPACK)
+
+    assert fake.asked == list(providers)
+    assert interpreter.accelerated is not fails
+    assert capsys.readouterr().out == ""
+    assert caplog.messages == (["onnxruntime: EP Error: no GPU"] if fails else [])
+
+
+def test_reference_kernels_are_those_of_the_cpu(qdq: bytes) -> None:
+    fake = Library(fails=True)
+    onnx_session.open_model(fake, qdq, providers=(onnxruntime.TENSORRT,), threads=1, kernels=Kernels.REFERENCE)
+    assert fake.asked == ["CPUExecutionProvider"]
+
+
 def test_tensorrt_is_asked_first_and_may_use_int8_only_for_a_quantized_model() -> None:
-    asked = onnxruntime._asked(b"..QuantizeLinear..", (onnxruntime.TENSORRT, "CPUExecutionProvider"))
+    asked = onnx_session._asked(b"..QuantizeLinear..", (onnxruntime.TENSORRT, "CPUExecutionProvider"))
     assert asked == [
         ("TensorrtExecutionProvider", {"trt_int8_enable": True, "trt_fp16_enable": False}),
         ("CPUExecutionProvider", {}),
     ]
-    assert onnxruntime._asked(b"..Conv..", (onnxruntime.TENSORRT,)) == [
+    assert onnx_session._asked(b"..Conv..", (onnxruntime.TENSORRT,)) == [
         ("TensorrtExecutionProvider", {"trt_int8_enable": False, "trt_fp16_enable": True})
     ]
 
