@@ -26,6 +26,7 @@ __all__ = ["check"]
 _PAIR = (QUANTIZE, DEQUANTIZE)
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _MOVING = frozenset(["Flatten", "Identity", "MaxPool", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"])
+_ACTIVATIONS = ("Clip", "Relu")
 _TO_FLOAT16 = "convert with --target jetson-nano and take its model/float16.onnx"
 
 
@@ -94,6 +95,8 @@ def _in_int8(node: Node, graph: Graph) -> Finding:
         return _mapped("constant, computed when the engine is built")
     if node.kind in _WEIGHTED:
         return _weighted(node, graph)
+    if (fused := _fused_into(node, graph)) is not None:
+        return _mapped(f"fused into the {fused.kind} before it")
     between = _between_pairs(node, graph)
     if node.kind in IN_INT8 and between:
         return _mapped("runs in int8")
@@ -193,6 +196,14 @@ def _scales_of_weights(node: Node, graph: Graph) -> int:
     maker = _behind_moves(_input(node, 1), graph)
     scale = None if maker is None else graph.constants.get(_input(maker, 1))
     return 1 if scale is None else int(scale.values().size)
+
+
+def _fused_into(node: Node, graph: Graph) -> Node | None:
+    """Return the convolution or product whose only reader is this activation."""
+    maker = graph.makers.get(_input(node, 0))
+    if node.kind not in _ACTIVATIONS or maker is None or maker.kind not in _WEIGHTED:
+        return None
+    return maker if graph.readers[node.inputs[0]] == (node,) else None
 
 
 def _between_pairs(node: Node, graph: Graph) -> bool:
