@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from converters.compat import edgetpu_facts as facts
 from converters.compat.nodes import EIGHT_BIT, Node
 from converters.compat.report import Verdict
@@ -159,15 +157,9 @@ def _concatenation(node: Node) -> Obstacle | None:
         return found
     tensors = [node.model.tensors[place] for place in node.operator.inputs if place != -1]
     constants = [tensor for tensor in tensors if tensor.is_constant]
-    if constants and (len(tensors) > 2 or not all(_is_zero(node, tensor) for tensor in constants)):
+    if constants and (len(tensors) > 2 or not all(map(node.is_zero, constants))):
         return _cpu(facts.UNSPECIFIED, "join computed tensors only, or one of them with a constant of zeros")
     return None
-
-
-def _is_zero(node: Node, tensor: Tensor) -> bool:
-    """Return whether a constant stands for zeros: all its values are the zero point."""
-    zero = tensor.zero_points[0] if tensor.zero_points else 0
-    return bool(np.all(node.values(tensor) == zero))
 
 
 def _reduction(node: Node) -> Obstacle | None:

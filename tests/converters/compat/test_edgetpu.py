@@ -441,10 +441,14 @@ def test_nearest_unmapped_operator_is_blamed() -> None:
     )
 
 
-def test_what_depends_on_an_undecided_operator_is_not_decided_either() -> None:
+def undecided_model() -> bytes:
     graph = Graph()
     y = graph.op("TRANSPOSE", [graph.conv(graph.input(MAP), 4), graph.numbers([0, 2, 1, 3])], MAP, version=2)
-    report = check(graph.finish(graph.conv(y, 4)))
+    return graph.finish(graph.conv(y, 4))
+
+
+def test_what_depends_on_an_undecided_operator_is_not_decided_either() -> None:
+    report = check(undecided_model())
     assert [one.verdict.value for one in report.operators] == ["mapped", "maybe", "maybe"]
     assert report.operators[2].reason == facts.STRANDED
     assert report.operators[2].remedy == (
@@ -618,6 +622,24 @@ def test_operator_without_its_operands_is_refused() -> None:
         check(graph.finish(graph.op("ADD", [graph.input(MAP)], MAP)))
     assert str(caught.value) == (
         "model.tflite: operators[0] (ADD).inputs[1]: expected a tensor, got none; the file is damaged"
+    )
+
+
+def test_tensor_with_more_dimensions_than_any_kernel_takes_is_refused() -> None:
+    with pytest.raises(ConversionError) as caught:
+        check(single("LOGISTIC", (1,) * 9))
+    assert str(caught.value) == (
+        "model.tflite: tensors[0].shape: expected at most 8 dimensions, got 9; the file is damaged"
+    )
+
+
+def test_constant_that_the_file_does_not_hold_whole_is_refused() -> None:
+    graph = Graph()
+    filters = graph.tensor((8, 3, 3, 4), data=np.ones(7, np.int8), scales=(SCALE,) * 8)
+    with pytest.raises(ConversionError) as caught:
+        check(graph.finish(graph.op("CONV_2D", [graph.input(MAP), filters], (1, 8, 8, 8), version=3)))
+    assert str(caught.value) == (
+        "model.tflite: tensors[0]: expected 288 bytes of weights for shape (8, 3, 3, 4), got 7; the file is damaged"
     )
 
 
