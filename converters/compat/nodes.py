@@ -35,12 +35,15 @@ _INPUTS = {
 class Node:
     """An operator in its model; ``source`` is the file's name for messages.
 
-    ``zeros`` is shared by the nodes of one model: a constant that many operators name is looked through once.
+    Attributes:
+        unpacked: places of tensors that are constants of float16 made float32 by a DEQUANTIZE of their own.
+        zeros: shared by the nodes of one model: a constant that many operators name is looked through once.
     """
 
     model: Model
     operator: Operator
     source: str
+    unpacked: frozenset[int]
     zeros: dict[int, bool]
 
     @property
@@ -124,6 +127,10 @@ class Node:
         except ConversionError as err:
             raise ConversionError(f"{self.source}: {err}") from err
 
+    def is_stored(self, tensor: Tensor) -> bool:
+        """Return whether an input is a constant, in the file as it is or as float16."""
+        return tensor.is_constant or tensor.index in self.unpacked
+
     def is_zero(self, tensor: Tensor) -> bool:
         """Return whether a constant input stands for zeros: all its values are the zero point.
 
@@ -164,11 +171,21 @@ def nodes(model: Model, *, source: str) -> tuple[Node, ...]:
                 f"{source}: tensors[{tensor.index}].shape: expected at most {_MOST_DIMENSIONS} dimensions, "
                 f"got {len(tensor.allocated_shape)}; the file is damaged"
             )
-    zeros: dict[int, bool] = {}
-    found = tuple(Node(model=model, operator=operator, source=source, zeros=zeros) for operator in model.operators)
+    shared: dict[str, Any] = {"model": model, "source": source, "unpacked": _unpacked(model), "zeros": {}}
+    found = tuple(Node(operator=operator, **shared) for operator in model.operators)
     for node in found:
         node.require_operands()
     return found
+
+
+def _unpacked(model: Model) -> frozenset[int]:
+    return frozenset(
+        place
+        for operator in model.operators
+        if operator.name == "DEQUANTIZE" and operator.inputs and operator.inputs[0] != -1
+        for place in operator.outputs
+        if model.tensors[operator.inputs[0]].dtype == "float16" and model.tensors[operator.inputs[0]].is_constant
+    )
 
 
 def is_quantized(model: Model) -> bool:

@@ -162,7 +162,7 @@ def _fused(node: Node) -> Left | None:
 def _constant(place: int, what: str) -> Rule:
     def rule(node: Node) -> Left | None:
         tensor = node.input(place)
-        if tensor is not None and not tensor.is_constant:
+        if tensor is not None and not node.is_stored(tensor):
             return _because(f"{what} that the model computes", f"store {what} in the model")
         return None
 

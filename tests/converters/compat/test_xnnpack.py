@@ -316,6 +316,18 @@ def test_float16_constants_are_taken_with_the_operators_that_use_them() -> None:
     assert report.quantized is False
 
 
+def test_float16_weights_are_taken_with_their_convolution() -> None:
+    graph = Graph("float32")
+    x = graph.input(MAP)
+    stored = graph.tensor((8, 3, 3, 4), dtype="float16", data=np.ones((8, 3, 3, 4), np.float16), scales=())
+    filters = graph.op("DEQUANTIZE", [stored], (8, 3, 3, 4), version=3)
+    options = {"strideW": 1, "strideH": 1}
+    raw = graph.finish(graph.op("CONV_2D", [x, filters, graph.bias(8)], (1, 8, 8, 8), options=options))
+    report = check(raw)
+    assert report.fully_mapped
+    assert report.segments == delegates(raw) == 1
+
+
 def test_float16_constant_of_an_operator_that_is_not_taken_stays_outside() -> None:
     report = check(half_precision("ADD", "POW"))
     assert [(one.op, one.verdict.value) for one in report.operators] == [
