@@ -24,6 +24,7 @@ __all__ = [
     "NO_CUSTOM",
     "NO_OPERATOR",
     "NO_VERSION",
+    "OVERFLOW",
     "RANK",
     "REMEDIES",
     "STRANDED",
@@ -51,6 +52,7 @@ DYNAMIC = (
     "Attempting to use a delegate that only supports static-sized tensors with a graph that has dynamic-sized tensors."
 )
 FAILED = "Model failed in Tflite interpreter. Please ensure model can be loaded/run in Tflite interpreter."  # #829
+OVERFLOW = "no_integer_overflow_from_quantization was not true."  # #453
 FLEX = "Regular TensorFlow ops are not supported by this interpreter."  # #718
 NO_CUSTOM = "Encountered unresolved custom op: {name}."  # what TFLite says of a custom operator it does not have
 NO_VERSION = (  # #147, #631 and #845, the last two of 16.0

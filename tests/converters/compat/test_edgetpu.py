@@ -362,6 +362,11 @@ REFUSED = {
         facts.DYNAMIC,
         "fix every shape: build the model with Input(shape, batch_size=1)",
     ),
+    "degenerate-scale": (
+        single("ADD", MAP, MAP, another(), options={"fusedActivationFunction": 3}, scales=(1e-9,), version=2),
+        "no_integer_overflow_from_quantization was not true.",
+        "its scales have degenerated: calibrate with images like those it will see",
+    ),
     "dimension-of-0": (
         single("LOGISTIC", (1, 0, 8, 4)),
         facts.DYNAMIC,
