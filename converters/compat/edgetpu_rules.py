@@ -110,10 +110,11 @@ _PLACES = ("RESHAPE", "PAD", "PADV2", "MEAN", "SUM", "SPLIT", "TRANSPOSE", "TRAN
 
 
 def _data_inputs(node: Node) -> tuple[Tensor, ...]:
-    """Return the computed inputs that are data: no shapes, axes or paddings, which are of wider integers."""
+    """Return the computed inputs that are data: no state, and no shapes, axes or paddings, which are wider integers."""
+    inputs = tuple(tensor for tensor in node.computed_inputs if not tensor.is_variable)
     if node.operator.name not in _PLACES:
-        return node.computed_inputs
-    return tuple(tensor for tensor in node.computed_inputs if tensor.dtype not in ("int32", "int64"))
+        return inputs
+    return tuple(tensor for tensor in inputs if tensor.dtype not in ("int32", "int64"))
 
 
 def _weights(node: Node) -> tuple[Tensor, ...]:

@@ -648,6 +648,24 @@ def test_constant_that_the_file_does_not_hold_whole_is_refused() -> None:
     )
 
 
+def test_axes_longer_than_any_list_of_axes_are_refused() -> None:
+    with pytest.raises(ConversionError) as caught:
+        check(reduce("MEAN", [1] * 65, (1, 4)))
+    assert str(caught.value) == (
+        "model.tflite: operators[0] (MEAN).inputs[1]: expected at most 64 whole numbers, got int32 of shape (65,); "
+        "the file is damaged"
+    )
+
+
+def test_state_of_a_recurrent_layer_needs_no_8_bits() -> None:
+    graph = Graph()
+    x, state = graph.input((1, 5, 8)), graph.tensor((1, 8), dtype="int16")
+    graph.graph.tensors[state].isVariable = True
+    (one,) = check(graph.finish(graph.op("UNIDIRECTIONAL_SEQUENCE_LSTM", [x, state], (1, 5, 8)))).operators
+    assert (one.verdict.value, one.reason) == ("maybe", facts.UNSPECIFIED)
+    assert one.remedy == "keep its input below 900 elements"
+
+
 def test_operator_without_output_is_refused() -> None:
     graph = Graph()
     x = graph.input(MAP)
