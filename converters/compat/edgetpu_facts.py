@@ -59,7 +59,8 @@ NO_VERSION = (  # #147, #631 and #845, the last two of 16.0
     "Didn't find op for builtin opcode '{name}' version '{version}'. An older version of this builtin might be "
     "supported. Are you using an old TFLite binary with a newer model?"
 )
-NO_OPERATOR = "Didn't find op for builtin opcode '{name}' version '{version}'."  # #386 of 15.0
+# What TFLite says of a builtin past the end of its schema, without the number it adds.
+NO_OPERATOR = "Op builtin_code out of range. Are you using old TFLite binary with newer model?"
 
 # Google's table of operators for runtime 14. Names of axis, dgist and oplist.
 SUPPORTED = frozenset(

@@ -49,9 +49,8 @@ def refusals(nodes: Sequence[Node]) -> tuple[Refusal, ...]:
 def _unread(node: Node) -> Refusal | None:
     name, version = node.operator.name, node.operator.version
     if name in facts.NEWER_OPERATORS or name.startswith("STABLEHLO_"):
-        reason = facts.NO_OPERATOR.format(name=name, version=version)
         remedy = facts.REMEDIES.get(name, "build it from operators of TensorFlow 2.6 or older")
-        return Refusal(index=node.operator.index, reason=reason, outcome=facts.UNPARSED, remedy=remedy)
+        return Refusal(index=node.operator.index, reason=facts.NO_OPERATOR, outcome=facts.UNPARSED, remedy=remedy)
     newest = facts.MAX_VERSIONS.get(name)
     if newest is None or version <= newest:
         return None
@@ -61,7 +60,7 @@ def _unread(node: Node) -> Refusal | None:
         index=node.operator.index,
         reason=reason,
         outcome=facts.UNPARSED,
-        remedy=f"{remedy} (its compiler reads version {newest} at most)",
+        remedy=f"{remedy} (the compiler reads version {newest} at most)",
     )
 
 

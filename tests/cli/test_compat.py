@@ -125,7 +125,8 @@ def test_notes_go_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     path.write_bytes(REFUSED["operator-of-a-newer-schema"][0])
     assert main(["compat", str(path), "--target", "coral-usb", "--json"]) == 0
     assert capsys.readouterr().err == (
-        "the compiler makes no file: operator 0 (GELU): Didn't find op for builtin opcode 'GELU' version '1'.\n"
+        "the compiler makes no file: operator 0 (GELU): Op builtin_code out of range. "
+        "Are you using old TFLite binary with newer model?\n"
     )
 
 
