@@ -276,7 +276,7 @@ def _source_place(node: Node) -> int:
     return 2 if node.operator.name == "TRANSPOSE_CONV" else 0
 
 
-_WEIGHTS = _constant(1, "weights")
+_WEIGHTS = _all(_constant(1, "weights"), _constant(2, "a bias"))
 _PLACES = _constant(1, "shapes, axes or paddings")
 _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("ADD", "SUB", "MUL"), _all(_fused, _scales)),
@@ -294,5 +294,7 @@ _RULES: Mapping[str, Rule] = {
     "SOFTMAX": _softmax,
     "SPLIT": _all(_constant(0, "the axis"), _split),
     "STRIDED_SLICE": _all(_constant(1, "places"), _constant(2, "places"), _strided_slice),
-    "TRANSPOSE_CONV": _all(_constant(0, "the output shape"), _WEIGHTS, _fused, _finite),
+    "TRANSPOSE_CONV": _all(
+        _constant(0, "the output shape"), _constant(1, "weights"), _constant(3, "a bias"), _fused, _finite
+    ),
 }

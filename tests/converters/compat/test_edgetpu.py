@@ -446,6 +446,40 @@ def test_nearest_unmapped_operator_is_blamed() -> None:
     )
 
 
+def pyramid() -> bytes:
+    """Return the convolutions of SSD MobileNetV2 FPNLite, its upsampling as an operator that is not mapped.
+
+    35 of the backbone, 3 beside it, 2 coarser levels; on the way back one per finer level, behind an upsampling; then
+    six in the head of each of five levels, all heads after all levels.
+    """
+    graph = Graph()
+    x = graph.input(MAP)
+    for _ in range(35):
+        x = graph.conv(x, 4, kernel=1)
+    fine, middle, level = (graph.conv(x, 4, kernel=1) for _ in range(3))
+    coarse = graph.conv(level, 4, kernel=1)
+    levels = [level, coarse, graph.conv(coarse, 4, kernel=1)]
+    for beside in (middle, fine):
+        upsampled = graph.op("ABS", [level], MAP)
+        joined = graph.op("ADD", [upsampled, beside], MAP, version=2)
+        level = graph.conv(joined, 4, kernel=1)
+        levels.append(level)
+    heads = []
+    for level in reversed(levels):
+        head = level
+        for _ in range(6):
+            head = graph.conv(head, 4, kernel=1)
+        heads.append(head)
+    return graph.finish(*heads)
+
+
+def test_segment_has_the_convolutions_of_a_published_log() -> None:
+    # google-coral/edgetpu#537: CONV_2D 58 Mapped to Edge TPU, 14 More than one subgraph is not supported.
+    report = check(pyramid())
+    found = [one.reason for one in report.operators if one.op == "CONV_2D"]
+    assert (found.count(facts.MAPPED), found.count(facts.STRANDED)) == (58, 14)
+
+
 def undecided_model() -> bytes:
     graph = Graph()
     y = graph.op("TRANSPOSE", [graph.conv(graph.input(MAP), 4), graph.numbers([0, 2, 1, 3])], MAP, version=2)

@@ -158,6 +158,20 @@ def converted(name: str, source: str, output: str, ratio: float = 1.0) -> Make:
     return make
 
 
+def fed(*places: int) -> Make:
+    """Return a convolution that is fed its weights (1) or its bias (2) from outside."""
+
+    def make(dtype: str) -> bytes:
+        graph = Graph(dtype)
+        x = graph.input(MAP)
+        filters = graph.input((8, 3, 3, 4)) if 1 in places else graph.weights((8, 3, 3, 4), per_channel=False)
+        bias = graph.input((8,), dtype="float32", scales=()) if 2 in places else graph.bias(8, per_channel=False)
+        options = {"strideW": 1, "strideH": 1}
+        return graph.finish(graph.op("CONV_2D", [x, filters, bias], (1, 8, 8, 8), options=options, version=3))
+
+    return make
+
+
 def hybrid(name: str, shape: Sequence[int], axis: int) -> Make:
     """Return a layer with integer weights and float activations, as dynamic range quantization makes them."""
 
@@ -184,6 +198,8 @@ CASES: dict[str, tuple[Make, tuple[str, ...]]] = {
     "conv-relu6": (layer("CONV_2D", (8, 3, 3, 4), fusedActivationFunction=3), EVERY),
     "conv-tanh": (layer("CONV_2D", (8, 3, 3, 4), fusedActivationFunction=4), SIGNED),
     "conv-dilated": (layer("CONV_2D", (8, 3, 3, 4), dilationWFactor=2, dilationHFactor=2), EVERY),
+    "conv-fed-weights": (fed(1), FLOAT),
+    "conv-fed-bias": (fed(2), FLOAT),
     "depthwise": (layer("DEPTHWISE_CONV_2D", (1, 3, 3, 4), axis=3, out=4, depthMultiplier=1), EVERY),
     "transposed-relu": (transposed(fusedActivationFunction=1), EVERY),
     "dense": (dense((1, 16), (1, 8)), EVERY),
