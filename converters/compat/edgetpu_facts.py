@@ -123,7 +123,8 @@ REMEDIES: Mapping[str, str] = {
     "SHAPE": "fix the batch size: Input(shape, batch_size=1)",
     "SPLIT_V": "split into parts of equal size",
     "SQRT": "leave it out, or compute it after the model",
-    "TILE": "use UpSampling2D, or let the next operator broadcast",
+    # Keras 3 writes UpSampling2D(interpolation="nearest") as RESHAPE to five dimensions and TILE.
+    "TILE": "use UpSampling2D(interpolation='bilinear') or Conv2DTranspose, or let the next operator broadcast",
     "TOPK_V2": "leave it out and sort the scores after the model",
     "TRANSPOSE_CONV": "keep its activation in a layer of its own, or use UpSampling2D followed by Conv2D",
     "CONV_2D": "use a convolution with groups=1, or a depthwise one",

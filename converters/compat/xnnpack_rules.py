@@ -76,6 +76,8 @@ _REMEDIES: Mapping[str, str] = {
     "RESIZE_NEAREST_NEIGHBOR": "use UpSampling2D(interpolation='bilinear') or Conv2DTranspose",
     "SOFTMAX": "leave it out and compute it after the model",
     "SQUEEZE": "use Reshape",
+    # Keras 3 writes UpSampling2D(interpolation="nearest") as RESHAPE and TILE.
+    "TILE": "use UpSampling2D(interpolation='bilinear') or Conv2DTranspose",
     "UNPACK": "use slices",
 }
 _ELSE = "it runs all the same, with TFLite's own kernels"
