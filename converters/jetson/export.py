@@ -24,6 +24,7 @@ OPERATORS = {**arithmetic.WRITERS, **spatial.WRITERS, **weighted.WRITERS}
 """The TFLite operators that can be written, by name."""
 
 _SHOWN = 5
+_ONNX_FLOAT, _ONNX_FLOAT16 = 1, 10  # onnx.TensorProto.FLOAT and FLOAT16
 
 
 def qdq_onnx(raw: bytes, *, source: str = "int8.tflite") -> bytes:
@@ -144,9 +145,6 @@ def _end(translation: Translation, name: str, tensor: tflite.Tensor) -> None:
         network.node("Cast", [value], scope=scope, output=name, to=_ONNX_FLOAT)
 
 
-_ONNX_FLOAT, _ONNX_FLOAT16 = 1, 10  # onnx.TensorProto.FLOAT and FLOAT16
-
-
 def _require_written(translation: Translation, source: str) -> None:
     """Write every operator.
 
@@ -189,8 +187,8 @@ def _output_of(call: Call) -> str:
 # TFLite's kernels of these pass integers on, whatever the scales of both sides say.
 _KEEPING = {
     *("AVERAGE_POOL_2D", "CONCATENATION", "EXPAND_DIMS", "MAX_POOL_2D", "MAXIMUM", "MINIMUM", "PAD", "PADV2"),
-    *("RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TILE"),
-    "TRANSPOSE",
+    *("REDUCE_MAX", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "SQUEEZE"),
+    *("STRIDED_SLICE", "TILE", "TRANSPOSE"),
 }
 
 

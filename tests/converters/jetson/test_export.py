@@ -130,6 +130,20 @@ def test_grey_levels_and_their_normalisation_stay_exact(kernels: Kernels) -> Non
     assert kinds[:4] == ["Reshape", "Mul", "Add", "QuantizeLinear"]
 
 
+def test_plane_made_three_before_its_normalisation_stays_exact() -> None:
+    def tripled(graph: Graph, x: int) -> int:
+        shape = (*graph.shape(x)[:3], 3)
+        return graph.op("CONCATENATION", (x, x, x), shape, options={"axis": 3}, scales=(1.0,), zero_point=-128)
+
+    build = graphs.sequence(tripled, graphs.normalised(graphs.convolution()))
+    raw = graphs.raw(build, (1, 12, 11, 1), scales=(1.0,), zero_point=-128)
+
+    apart, answered = graphs.lsb_apart(raw, jetson.qdq_onnx(raw), Kernels.REFERENCE)
+
+    assert len(np.unique(answered)) > 10
+    assert np.abs(apart).max() <= 1
+
+
 def test_operators_that_cannot_be_written_are_all_named() -> None:
     build = graphs.sequence(
         graphs.one("LEAKY_RELU", options={"alpha": 0.1}),

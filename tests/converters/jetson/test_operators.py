@@ -47,6 +47,8 @@ CASES: dict[str, Build] = {
     "mean": graphs.pooled,
     "mean-of-height": graphs.with_numbers("MEAN", [1], shape=(1, 11, 3), scale=0.03),
     "mean-keeping": graphs.with_numbers("MEAN", [-3, 2], shape=(1, 1, 1, 3), scale=0.01, options={"keepDims": True}),
+    "largest": graphs.with_numbers("REDUCE_MAX", [1, 2], shape=(1, 9)),
+    "largest-of-width": graphs.with_numbers("REDUCE_MAX", [2], shape=(1, 12, 1, 3), options={"keepDims": True}),
     "average-pool-same": graphs.one("AVERAGE_POOL_2D", shape=(1, *HALVES, 3), options=POOL),
     "average-pool-valid": graphs.one("AVERAGE_POOL_2D", shape=(1, 5, 5, 3), options={**POOL, "padding": VALID}),
     "average-pool-whole": graphs.one(
@@ -101,6 +103,8 @@ CASES: dict[str, Build] = {
     "prelu": graphs.with_constant("PRELU", (1, 1, 3), scale=0.06),
     "elu": graphs.one("ELU"),
     "hard-swish": graphs.one("HARD_SWISH"),
+    "gelu": graphs.one("GELU"),
+    "gelu-by-tanh": graphs.one("GELU", options={"approximate": True}),
     "quantize-anew": graphs.one("QUANTIZE", scale=0.07),
     "squeeze-and-excitation": graphs.sequence(
         graphs.one("LOGISTIC", scale=1 / 256, zero_point=-128), graphs.with_constant("MUL", (3,), scale=0.02)
@@ -110,7 +114,7 @@ CASES: dict[str, Build] = {
     ),
 }
 
-SHAPES = {"conv-grouped": (1, 12, 11, 4)}
+SHAPES = {"conv-grouped": (1, 12, 11, 4), "largest": (1, 2, 2, 9)}
 """Of the image, where it is not `IMAGE`."""
 
 
