@@ -136,7 +136,7 @@ def test_tflite_file_for_tensorrt_exits_4_and_explains(tiny: Path, capsys: pytes
     assert shown.out == ""
     assert shown.err == (
         "edgemed: tiny.tflite: TensorRT on jetson-orin-nano runs no TFLite file, it runs an ONNX of the same model: "
-        "QDQ for int8, float16 where it has no int8; convert with --target jetson-orin-nano and check the artifact's "
+        "QDQ for int8, float16 where it has no int8; convert with --target jetson-orin-nano and check its "
         "model/*.onnx\n"
     )
 

@@ -72,8 +72,8 @@ def test_tflite_file_is_explained_for_tensorrt() -> None:
     with pytest.raises(TargetMismatchError) as caught:
         compat.check(TINY, source="int8.tflite", target=targets.load("jetson-orin-nano"))
     assert str(caught.value) == (
-        "int8.tflite: TensorRT on jetson-orin-nano runs no TFLite file, it runs an ONNX of the same model: QDQ for int8, "
-        "float16 where it has no int8; convert with --target jetson-orin-nano and check the artifact's model/*.onnx"
+        "int8.tflite: TensorRT on jetson-orin-nano runs no TFLite file, it runs an ONNX of the same model: QDQ for "
+        "int8, float16 where it has no int8; convert with --target jetson-orin-nano and check its model/*.onnx"
     )
 
 
