@@ -104,7 +104,8 @@ def _made(model: keras.Model, input_range: tuple[float, float] | None) -> tuple[
         *_of_explaining(outputs, kept),
     )
     present = {name: tensor for name, tensor in outputs.items() if tensor is not None}
-    return Adapted(model=keras.Model(fed.plane, present, name=model.name), notes=notes), found.ending
+    # Copied once more: its layers were called in the graph before as well, and `layer.output` would give that call's.
+    return Adapted(model=flat.of(keras.Model(fed.plane, present, name=model.name)), notes=notes), found.ending
 
 
 def _named(model: keras.Model, returned: Any) -> dict[str, Any]:
