@@ -185,7 +185,7 @@ def _require_same(
     expected = np.asarray(_named(model, model(images, training=False))["logit"], np.float64).reshape(len(planes), -1)
     outputs = {name: np.asarray(value, np.float64) for name, value in made(planes, training=False).items()}
     logit = outputs["logit"]
-    found = logit if ending is Ending.LOGIT else 1.0 / (1.0 + np.exp(-logit))
+    found = logit if ending is Ending.LOGIT else np.exp(-np.logaddexp(0.0, -logit))
     if not np.isfinite(logit).all():
         raise ConversionError(
             f"{model.name}: expected finite answers, got {logit.ravel()} for planes of noise and of a gradient; train "
