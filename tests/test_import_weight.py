@@ -26,6 +26,7 @@ STARTS = {
     "edgemed.tflite": "import edgemed.tflite",
     "edgemed.statistics": "import edgemed.statistics",
     "converters": "import converters",
+    "converters.calibration": "import converters.calibration",
     "edgemed --help": "from edgemed.cli import main; main(['--help'])",
     "edgemed devices --help": "from edgemed.cli import main; main(['devices', '--help'])",
 }
