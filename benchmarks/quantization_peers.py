@@ -19,6 +19,8 @@ import json
 import sys
 from pathlib import Path
 
+import kept
+import process
 from peers import document, exchange, stages, table
 from peers.methods import METHODS
 
@@ -28,15 +30,10 @@ def main() -> int:
     prepare(options)
     missing: dict[str, str] = {}
     for seed in options.seeds:
-        log = options.work / f"seed-{seed}" / "float" / "log.txt"
-        if not (options.work / f"seed-{seed}" / "float" / "measured.json").is_file():
-            here = Path(sys.executable)
-            stages.run(
-                "peers.train_float", (options.work, seed, options.pretrained), python=here, log=log, with_edgemed=True
-            )
+        stages.train_float(options.work, seed, options.pretrained)
         for method in METHODS:
-            python = Path(sys.executable) if method.environment is None else getattr(options, method.environment)
-            reason = stages.run_method(method, options.work, seed, python)
+            python = None if method.environment is None else getattr(options, method.environment)
+            reason = stages.make(method, options.work, seed, python)
             if reason is not None:
                 missing[f"{method.label}, seed {seed}"] = reason
     report(options, missing)
@@ -49,24 +46,18 @@ def prepare(options: argparse.Namespace) -> None:
     names = [field.name for field in dataclasses.fields(exchange.Settings)]
     asked = exchange.Settings(**{name: getattr(options, name) for name in names})
     if not (options.work / "settings.json").is_file():
-        exchange.write_json(options.work / "settings.json", dataclasses.asdict(asked))
-    elif (kept := exchange.settings(options.work)) != asked:
-        raise SystemExit(f"--work: holds a run with other settings: {kept}; asked {asked}; name another folder")
+        kept.write_json(options.work / "settings.json", dataclasses.asdict(asked))
+    elif (before := exchange.settings(options.work)) != asked:
+        raise SystemExit(f"--work: holds a run with other settings: {before}; asked {asked}; name another folder")
     if not (options.work / "data.npz").is_file():
-        stages.run(
-            "peers.prepare_data",
-            (options.work, options.data),
-            python=Path(sys.executable),
-            log=options.work / "data.txt",
-            with_edgemed=True,
-        )
+        process.run("peers.prepare_data", (options.work, options.data), log=options.work / "data.txt")
 
 
 def report(options: argparse.Namespace, missing: dict[str, str]) -> None:
     found = document.of(options.work, tuple(options.seeds), missing)
     text = table.markdown(found)
     options.results.mkdir(parents=True, exist_ok=True)
-    exchange.write_json(options.results / "quantization_peers.json", found)
+    kept.write_json(options.results / "quantization_peers.json", found)
     (options.results / "quantization_peers.md").write_text(text)
     print(json.dumps(found, indent=2) if options.json else text)
 

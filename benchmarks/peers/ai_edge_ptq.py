@@ -10,12 +10,13 @@ from pathlib import Path
 
 from ai_edge_quantizer import quantizer, recipe
 
+import kept
 import machine
 from peers import exchange
 
 
 def main(work: Path, seed: int) -> None:
-    data = exchange.arrays(work / "data.npz")
+    data = kept.arrays(work / "data.npz")
     shared, folder = work / f"seed-{seed}", work / f"seed-{seed}" / "ai-edge-quantizer"
     planes = exchange.network_input(data["calibration"])
     watch = machine.Stopwatch()
@@ -24,7 +25,7 @@ def main(work: Path, seed: int) -> None:
         samples = [{"plane": planes[place : place + 1]} for place in range(len(planes))]
         ranges = tool.calibrate({"serving_default": samples}, num_threads=2)
         raw = bytes(tool.quantize(ranges).quantized_model)
-    exchange.write_bytes(folder / "model.tflite", raw)
+    kept.write_bytes(folder / "model.tflite", raw)
     exchange.measured(folder, watch, ("ai-edge-quantizer", "ai-edge-litert", "numpy"))
 
 

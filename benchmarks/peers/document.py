@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import kept
 import machine
 from edgemed import files, tflite
 from peers import answers, comparison, exchange
@@ -19,7 +19,7 @@ from peers.methods import METHODS, OURS
 
 def of(work: Path, seeds: tuple[int, ...], missing: dict[str, str]) -> dict[str, Any]:
     """Return the document; every model in the work folder is run and compared."""
-    data = exchange.arrays(work / "data.npz")
+    data = kept.arrays(work / "data.npz")
     images = Images(labels=data["validation_labels"], patients=data["validation_patients"])
     return {
         "schema": 1,
@@ -52,7 +52,7 @@ def _seed(folder: Path, images: Images, planes: NDArray[np.uint8]) -> dict[str, 
             method.name: {
                 **comparison.figures(images, logits[method.name], of_float),
                 **_file(folder / method.name / "model.tflite"),
-                **json.loads((folder / method.name / "measured.json").read_text()),
+                **kept.read_json(folder / method.name / "measured.json"),
             }
             for method in made
         },

@@ -6,14 +6,13 @@
     WORK/seed-S/qat_epochs.npz        the batches of the quantized epochs, augmented, in order
     WORK/seed-S/METHOD/model.tflite
     WORK/seed-S/METHOD/measured.json  seconds, CPU seconds, peak memory, versions
-    WORK/seed-S/METHOD/logits.npy     answers to validation, by LiteRT
+    WORK/seed-S/METHOD/model.logits.npy  answers to validation, by LiteRT
 
-A file is written aside and renamed: one that exists is whole, and its stage is not repeated.
+A stage whose ``measured.json`` is there is not repeated.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import kept
 import machine
 
 SAME_ANSWER = 1e-4  # largest difference of a float logit between two rebuilt networks
@@ -42,34 +42,7 @@ class Settings:
 
 
 def settings(work: Path) -> Settings:
-    return Settings(**json.loads((work / "settings.json").read_text()))
-
-
-def write_json(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".writing-{path.name}")
-    aside.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-    aside.replace(path)
-
-
-def write_bytes(path: Path, raw: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".writing-{path.name}")
-    aside.write_bytes(raw)
-    aside.replace(path)
-
-
-def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".writing-{path.name}")
-    with aside.open("wb") as file:
-        np.savez(file, **arrays)
-    aside.replace(path)
-
-
-def arrays(path: Path) -> dict[str, NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as found:
-        return {name: found[name] for name in found.files}
+    return Settings(**kept.read_json(work / "settings.json"))
 
 
 def network_input(planes: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -82,12 +55,12 @@ def save_network(path: Path, model: Any, probes: NDArray[np.uint8]) -> None:
     named = {
         f"{layer.name}/{place}": value for layer in model.layers for place, value in enumerate(layer.get_weights())
     }
-    write_arrays(path, **named, _answers=_answers(model, probes))
+    kept.write_arrays(path, **named, _answers=_answers(model, probes))
 
 
 def load_network(path: Path, model: Any, probes: NDArray[np.uint8]) -> float:
     """Give a rebuilt network its weights and return the largest difference of its answers; stop above 1e-4."""
-    found = arrays(path)
+    found = kept.arrays(path)
     for layer in model.layers:
         count = len(layer.get_weights())
         if count:
@@ -106,7 +79,7 @@ def _answers(model: Any, probes: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def measured(folder: Path, watch: machine.Stopwatch, packages: tuple[str, ...], **facts: Any) -> None:
     """Write ``measured.json``: the last file of a method's stage."""
-    write_json(
+    kept.write_json(
         folder / "measured.json",
         {"steps": watch.steps, "peak_mib": machine.peak_mib(), "versions": versions(packages), **facts},
     )

@@ -12,28 +12,29 @@ from pathlib import Path
 import keras
 import numpy as np
 
+import kept
 import machine
 from converters import export, qat
 from peers import exchange, network
 
 
 def main(work: Path, seed: int) -> None:
-    settings, data = exchange.settings(work), exchange.arrays(work / "data.npz")
+    settings, data = exchange.settings(work), kept.arrays(work / "data.npz")
     shared, folder = work / f"seed-{seed}", work / f"seed-{seed}" / "edgemed-qat"
     watch = machine.Stopwatch()
     keras.utils.set_random_seed(seed)
     model = network.build(keras, side=settings.side)
     apart = exchange.load_network(shared / "float_weights.npz", model, data["validation_planes"])
     with watch.step("train"):
-        twin = qat.quantization_aware(model)
+        twin = qat.quantization_aware(model, input_ranges={"plane": qat.PLANE_RANGE})
         qat.calibrate(twin, data["calibration"])
-        epochs = exchange.arrays(shared / "qat_epochs.npz")
+        epochs = kept.arrays(shared / "qat_epochs.npz")
         steps = len(epochs["planes"]) * math.ceil(epochs["planes"].shape[1] / settings.batch)
         network.compile_for_qat(keras, twin, learning_rate=settings.qat_learning_rate, steps=steps)
         fit(twin, epochs, settings.batch)
     with watch.step("convert"):
         raw = export.int8_tflite(twin, data["calibration"])
-    exchange.write_bytes(folder / "model.tflite", raw)
+    kept.write_bytes(folder / "model.tflite", raw)
     exchange.measured(folder, watch, ("keras", "tensorflow-cpu", "numpy"), rebuilt_float_difference=apart)
 
 

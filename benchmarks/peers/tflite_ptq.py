@@ -13,19 +13,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import kept
 import machine
 from peers import exchange, network
 
 
 def main(work: Path, seed: int) -> None:
-    settings, data = exchange.settings(work), exchange.arrays(work / "data.npz")
+    settings, data = exchange.settings(work), kept.arrays(work / "data.npz")
     shared, folder = work / f"seed-{seed}", work / f"seed-{seed}" / "tflite-ptq"
     watch = machine.Stopwatch()
     model = network.build(keras, side=settings.side, batch=1)
     apart = exchange.load_network(shared / "float_weights.npz", model, data["validation_planes"])
     with watch.step("convert"):
         raw = int8_tflite(model, exchange.network_input(data["calibration"]))
-    exchange.write_bytes(folder / "model.tflite", raw)
+    kept.write_bytes(folder / "model.tflite", raw)
     exchange.measured(folder, watch, ("keras", "tensorflow-cpu", "numpy"), rebuilt_float_difference=apart)
 
 

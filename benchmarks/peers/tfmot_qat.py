@@ -24,6 +24,7 @@ import tensorflow_model_optimization as tfmot
 import tf_keras
 from tensorflow_model_optimization.python.core.quantization.keras.default_8bit import default_8bit_quantize_registry
 
+import kept
 import machine
 from peers import exchange, network
 
@@ -45,7 +46,7 @@ class TrackedAsInput(default_8bit_quantize_registry.Default8BitConvQuantizeConfi
 
 
 def main(work: Path, seed: int, start: str) -> None:
-    settings, data = exchange.settings(work), exchange.arrays(work / "data.npz")
+    settings, data = exchange.settings(work), kept.arrays(work / "data.npz")
     shared, folder = work / f"seed-{seed}", work / f"seed-{seed}" / FOLDERS[start]
     watch = machine.Stopwatch()
     tf_keras.utils.set_random_seed(seed)
@@ -53,7 +54,7 @@ def main(work: Path, seed: int, start: str) -> None:
     apart = exchange.load_network(shared / "float_weights.npz", model, data["validation_planes"])
     with watch.step("train"):
         twin = quantization_aware(model)
-        epochs = exchange.arrays(shared / "qat_epochs.npz")
+        epochs = kept.arrays(shared / "qat_epochs.npz")
         steps = len(epochs["planes"]) * math.ceil(epochs["planes"].shape[1] / settings.batch)
         network.compile_for_qat(tf_keras, twin, learning_rate=settings.qat_learning_rate, steps=steps)
         if start == "ranges-first":
@@ -61,7 +62,7 @@ def main(work: Path, seed: int, start: str) -> None:
         fit(twin, epochs, settings.batch)
     with watch.step("convert"):
         raw = int8_tflite(twin)
-    exchange.write_bytes(folder / "model.tflite", raw)
+    kept.write_bytes(folder / "model.tflite", raw)
     packages = ("tensorflow-model-optimization", "tf_keras", "tensorflow-cpu", "numpy")
     exchange.measured(folder, watch, packages, rebuilt_float_difference=apart)
 

@@ -15,10 +15,12 @@ from typing import Any
 import keras
 import numpy as np
 
+import kept
 import machine
+import xray
 from edgemed.training.augment import Augmentation
 from edgemed.training.batches import Batches
-from peers import exchange, network, prepare_data
+from peers import exchange, network
 
 Epoch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -33,10 +35,10 @@ def epoch_arrays(data: dict[str, np.ndarray], augmentation: Augmentation, *, see
 
 
 def main(work: Path, seed: int, pretrained: Path) -> None:
-    settings, data = exchange.settings(work), exchange.arrays(work / "data.npz")
+    settings, data = exchange.settings(work), kept.arrays(work / "data.npz")
     folder = work / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    augmentation = prepare_data.benchmark_recipe(settings).augmentation
+    augmentation = xray.augmentation()
     watch = machine.Stopwatch()
     keras.utils.set_random_seed(seed)
     model, done = _begun(folder, settings, pretrained, steps=_steps(settings, data))
@@ -55,7 +57,7 @@ def main(work: Path, seed: int, pretrained: Path) -> None:
         _keep(model, folder, epoch)
     _save_qat_epochs(folder, settings, data, augmentation, seed=seed)
     exchange.save_network(folder / "float_weights.npz", model, data["validation_planes"])
-    exchange.write_bytes(folder / "float.tflite", float_tflite(folder, settings, data["validation_planes"]))
+    kept.write_bytes(folder / "float.tflite", float_tflite(folder, settings, data["validation_planes"]))
     exchange.measured(folder / "float", watch, ("keras", "tensorflow-cpu", "numpy"))
 
 
@@ -108,7 +110,7 @@ def _save_qat_epochs(
         for epoch in range(settings.qat_epochs)
     ]
     planes, labels, weights = (np.stack([part[place] for part in parts]) for place in range(3))
-    exchange.write_arrays(folder / "qat_epochs.npz", planes=planes, labels=labels, weights=weights)
+    kept.write_arrays(folder / "qat_epochs.npz", planes=planes, labels=labels, weights=weights)
 
 
 def float_tflite(folder: Path, settings: exchange.Settings, probes: np.ndarray) -> bytes:
