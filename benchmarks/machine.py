@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 QUIET = 0.05  # share of all cores that others may use while a timing counts as undisturbed
+SHARED = "Shared machine: other work ran at the same time, so wall seconds are too long; CPU seconds hold."
 
 
 def described(packages: tuple[str, ...] = ()) -> dict[str, object]:
@@ -51,14 +52,20 @@ class Stopwatch:
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time what runs inside."""
-        wall, own, everyone = time.perf_counter(), time.process_time(), _busy_s()
+        wall, own, everyone = time.perf_counter(), time.process_time(), busy_s()
         yield
-        wall, own, everyone = time.perf_counter() - wall, time.process_time() - own, _busy_s() - everyone
-        others = max(0.0, everyone - own) / (wall * (os.cpu_count() or 1))
-        self.steps[name] = {"wall_s": round(wall, 3), "cpu_s": round(own, 3), "others_share": round(others, 3)}
+        self.steps[name] = spent(
+            wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - own, busy_s=busy_s() - everyone
+        )
 
 
-def _busy_s() -> float:
+def spent(*, wall_s: float, cpu_s: float, busy_s: float) -> dict[str, float]:
+    """Return the entry of a step from its wall and CPU seconds, and the seconds all cores were busy meanwhile."""
+    others = max(0.0, busy_s - cpu_s) / (wall_s * (os.cpu_count() or 1))
+    return {"wall_s": round(wall_s, 3), "cpu_s": round(cpu_s, 3), "others_share": round(others, 3)}
+
+
+def busy_s() -> float:
     """Return the seconds that all cores together spent on anything but idling since the system started."""
     user, nice, system, _idle, _wait, irq, soft_irq, steal = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]

@@ -111,9 +111,9 @@ def markdown(document: dict[str, Any]) -> str:
             [
                 "# Quantization-aware training of four architectures",
                 f"Trained for {document['float_steps']} float and {document['qat_steps']} quantized steps of "
-                f"{document['batch']} chest X-rays. SNR: int8 answers of LiteRT against the float network on 64 validation "
-                "images, each output; calibrated: against the network as it was before; trained: against the float form of "
-                "the trained twin. Seconds: wall (CPU seconds of the process in brackets). Peak: of the converting "
+                f"{document['batch']} chest X-rays. SNR: int8 answers of LiteRT against the float network on 64 "
+                "validation images, each output; calibrated: against the network as it was before; trained: against the "
+                "float form of the trained twin. Seconds: wall (CPU seconds of the process in brackets). Peak: of the converting "
                 "process.",
                 f"Machine: {machine.in_words(document['machine'])}.{_disturbed(document)}",
                 "\n".join(lines),
@@ -157,12 +157,8 @@ def _verdict(found: dict[str, Any]) -> str:
 
 
 def _disturbed(document: dict[str, Any]) -> str:
-    shared = any(machine.shared(one.get("steps", {})) for one in document["architectures"].values())
-    return (
-        " Shared machine: other work ran at the same time; CPU seconds hold, wall seconds are too long."
-        if shared
-        else ""
-    )
+    steps = [one.get("steps", {}) for one in document["architectures"].values()]
+    return f" {machine.SHARED}" if any(map(machine.shared, steps)) else ""
 
 
 def _left(document: dict[str, Any]) -> list[str]:

@@ -68,7 +68,7 @@ def train(twin: keras.Model, network: Network, data: dict[str, NDArray[Any]], st
 
 
 def snr_db(model: keras.Model, raw: bytes, inputs: NDArray[np.float32]) -> dict[str, float]:
-    """Return, by output, how far the int8 file's answers lie from a float model's: 10 log10(sum f^2 / sum (f - q)^2)."""
+    """Return, by output, 10 log10(sum f^2 / sum (f - q)^2): f of the float model, q of the int8 file in real units."""
     answers = model.predict(inputs, batch_size=BATCH, verbose=0)
     expected = answers if isinstance(answers, dict) else {model.output_names[0]: answers}
     got = answers_of(raw, inputs)

@@ -83,7 +83,7 @@ def _table(found: dict[str, Any], images: int) -> str:
     lines = ["| " + " | ".join(row) + " |" for row in (HEAD, ("---",) * len(HEAD), *rows)]
     note = "\n\nSeconds: wall (CPU seconds of the process in brackets)."
     if disturbed:
-        note += " Shared machine: other work ran at the same time, so wall seconds are too long; CPU seconds hold."
+        note += f" {machine.SHARED}"
     return "\n".join(lines) + note
 
 
