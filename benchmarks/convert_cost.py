@@ -54,10 +54,13 @@ def parse() -> argparse.Namespace:
 
 
 def write_recipe(run: Path, path: Path, *, epochs: int) -> None:
-    """Write the run's recipe with another number of quantized epochs; JSON is YAML."""
+    """Write the run's recipe with another number of quantized epochs."""
+    import yaml
+
     recipe: dict[str, Any] = kept.read_json(run / "run.json")["recipe"]
     recipe["quantization"]["epochs"] = epochs
-    kept.write_json(path, recipe)
+    # Not as JSON: YAML reads 3e-05 as a word.
+    kept.write_bytes(path, yaml.safe_dump(recipe, sort_keys=False).encode())
 
 
 def timed(words: list[str]) -> tuple[dict[str, dict[str, float]], float]:
@@ -85,7 +88,8 @@ def markdown(document: dict[str, Any]) -> str:
             [
                 "# Cost of converting the chest X-ray run",
                 f"`edgemed convert` to {document['target']} with {document['qat_epochs']} epochs of quantization-aware "
-                f"training, everything included: {cost['wall_s'] / 60:.1f} minutes of wall time, {cost['cpu_s'] / 60:.1f} "
+                f"training, everything included: {cost['wall_s'] / 60:.1f} minutes of wall time, "
+                f"{cost['cpu_s'] / 60:.1f} "
                 f"CPU minutes, {document['peak_mib']:.0f} MiB at most.",
                 f"Machine: {machine.in_words(document['machine'])}.{shared}",
             ]

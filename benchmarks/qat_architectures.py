@@ -112,9 +112,9 @@ def markdown(document: dict[str, Any]) -> str:
                 "# Quantization-aware training of four architectures",
                 f"Trained for {document['float_steps']} float and {document['qat_steps']} quantized steps of "
                 f"{document['batch']} chest X-rays. SNR: int8 answers of LiteRT against the float network on 64 "
-                "validation images, each output; calibrated: against the network as it was before; trained: against the "
-                "float form of the trained twin. Seconds: wall (CPU seconds of the process in brackets). Peak: of the converting "
-                "process.",
+                "validation images, each output; calibrated: against the network as it was before; trained: against "
+                "the float form of the trained twin. Seconds: wall (CPU seconds of the process in brackets). Peak: of "
+                "the converting process.",
                 f"Machine: {machine.in_words(document['machine'])}.{_disturbed(document)}",
                 "\n".join(lines),
                 *_left(document),
