@@ -58,5 +58,11 @@ def run(
 
 def _inherited(with_edgemed: bool) -> dict[str, str]:
     paths = [str(BENCHMARKS), *([str(BENCHMARKS.parent)] if with_edgemed else [])]
-    # TF_CPP_MIN_LOG_LEVEL: the reason must be the last line, not a note about absent GPUs.
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(paths),
+        # Nothing of the folder that the benchmark happens to be called from.
+        "PYTHONSAFEPATH": "1",
+        # The reason must be the last line, not a note about absent GPUs.
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }

@@ -44,8 +44,16 @@ METHODS = (
     Method(name="tflite-ptq", label="TFLite converter PTQ", module="peers.tflite_ptq"),
     Method(
         name="ai-edge-quantizer",
-        label="ai-edge-quantizer PTQ",
+        label="ai-edge-quantizer PTQ, as documented",
         module="peers.ai_edge_ptq",
         environment="aeq_python",
+        arguments=("as-documented",),
+    ),
+    Method(
+        name="ai-edge-quantizer-widest",
+        label="ai-edge-quantizer PTQ, widest ranges",
+        module="peers.ai_edge_ptq",
+        environment="aeq_python",
+        arguments=("widest-range",),
     ),
 )
