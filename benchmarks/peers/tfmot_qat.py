@@ -97,17 +97,17 @@ def set_ranges(twin: Any, planes: np.ndarray, batch: int) -> None:
     The tracked variables are read back after each batch: new = old + 0.001 * (batch - old) gives the batch's range.
     """
     tracked = [weight for weight in twin.weights if _is_activation_range(weight)]
-    kept = {id(weight): [] for weight in tracked}
+    seen = {id(weight): [] for weight in tracked}
     norms = [layer for layer in twin.submodules if isinstance(layer, tf_keras.layers.BatchNormalization)]
     statistics = [[value.numpy() for value in (norm.moving_mean, norm.moving_variance)] for norm in norms]
     for start in range(0, len(planes), batch):
         before = [weight.numpy() for weight in tracked]
         twin(planes[start : start + batch], training=True)
         for weight, old in zip(tracked, before, strict=True):
-            kept[id(weight)].append(old + (weight.numpy() - old) / 0.001)
+            seen[id(weight)].append(old + (weight.numpy() - old) / 0.001)
             weight.assign(old)
     for weight in tracked:
-        mean = float(np.mean(kept[id(weight)]))
+        mean = float(np.mean(seen[id(weight)]))
         weight.assign(min(mean, 0.0) if weight.name.endswith("_min:0") else max(mean, 0.0))
     for norm, (mean, variance) in zip(norms, statistics, strict=True):
         norm.moving_mean.assign(mean)

@@ -67,9 +67,9 @@ def _steps(settings: exchange.Settings, data: dict[str, np.ndarray]) -> int:
 
 def _begun(folder: Path, settings: exchange.Settings, pretrained: Path, *, steps: int) -> tuple[Any, int]:
     """Return the model and how many epochs it has behind it."""
-    kept = sorted(folder.glob("checkpoint-*.keras"))
-    if kept:
-        return keras.models.load_model(kept[-1]), int(kept[-1].stem.split("-")[1]) + 1
+    whole = sorted(folder.glob("checkpoint-*.keras"))
+    if whole:
+        return keras.models.load_model(whole[-1]), int(whole[-1].stem.split("-")[1]) + 1
     model = network.build(keras, side=settings.side)
     _start_from(model, pretrained, side=settings.side)
     warmup = steps // (2 * settings.float_epochs)
