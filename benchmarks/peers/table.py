@@ -21,6 +21,7 @@ HEAD = (
     "convert s",
     "peak MiB",
 )
+_LABELS = {method.name: method.label for method in METHODS}
 # What is compared, smaller is better; mean over seeds.
 _COLUMNS: dict[str, Callable[[dict[str, Any]], float]] = {
     "AUC loss": lambda found: -found["difference"]["value"],
@@ -88,29 +89,35 @@ def _table(found: dict[str, Any], images: int) -> str:
 
 
 def _against(found: dict[str, Any]) -> list[str]:
-    labels = {method.name: method.label for method in METHODS}
     lines = [
-        f"- {labels[name]}: {_difference(pair)}, p {pair['p']:.2g}" for name, pair in found["edgemed_minus"].items()
+        f"- {_LABELS[name]}: {_difference(pair)}, p {pair['p']:.2g}" for name, pair in found["edgemed_minus"].items()
     ]
     return ["AUC of edgemed QAT minus that of:", "\n".join(lines)] if lines else []
 
 
 def _losses(document: dict[str, Any]) -> list[str]:
     """Return a line per column in which another method's mean over seeds beats ours."""
-    means = {
-        name: {method: _mean(document, method, value) for method in _measured(document)}
-        for name, value in _COLUMNS.items()
-    }
     if OURS not in _measured(document):
         return ["- edgemed QAT was not measured."]
-    labels = {method.name: method.label for method in METHODS}
     lines = []
-    for column, by_method in means.items():
-        better = sorted((value, name) for name, value in by_method.items() if value < by_method[OURS])
+    for column, value in _COLUMNS.items():
+        means = {method: _mean(document, method, value) for method in _measured(document)}
+        better = sorted((mean, method) for method, mean in means.items() if mean < means[OURS])
         if better:
-            listed = ", ".join(f"{labels[name]} {value:.6g}" for value, name in better)
-            lines.append(f"- {column}: edgemed {by_method[OURS]:.6g}; better: {listed}.")
+            listed = ", ".join(f"{_LABELS[method]} {mean:.6g}" for mean, method in better)
+            doubt = _doubt(document, [method for _, method in better]) if column == "AUC loss" else ""
+            lines.append(f"- {column}: edgemed {means[OURS]:.6g}; better: {listed}{doubt}.")
     return lines or ["- Nowhere."]
+
+
+def _doubt(document: dict[str, Any], methods: list[str]) -> str:
+    """Say which of the better AUCs are better beyond chance in any seed."""
+    pairs = {
+        method: [found["edgemed_minus"][method]["ci95"][1] for found in document["seeds"].values()]
+        for method in methods
+    }
+    certain = [_LABELS[method] for method, uppers in pairs.items() if any(upper < 0 for upper in uppers)]
+    return f"; beyond chance: {', '.join(certain) or 'none'} (paired 95 % interval without 0 in any seed)"
 
 
 def _measured(document: dict[str, Any]) -> list[str]:
