@@ -15,6 +15,7 @@ with means that are measured, and over the whole input picture, borders included
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import keras
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 from converters import calibration as calibrations
 from converters import graph
 from converters.calibration import Calibration
-from converters.graph import Graph
+from converters.graph import Call, Graph
 
 __all__ = ["corrected"]
 
@@ -47,13 +48,15 @@ def corrected(model: keras.Model, calibration: Calibration) -> keras.Model:
     """
     calibrations.require_fits(calibration, model)
     found = graph.of(model)
-    treated = [op for op in found.operations if type(op) in _KERNELS and found.calls[op.name] == 1]
+    times = Counter(call.operation.name for call in found.calls)
+    treated = [call for call in found.calls if type(call.operation) in _KERNELS and times[call.operation.name] == 1]
     copy = keras.models.clone_model(model, clone_function=_with_bias)
-    for layer in found.operations:
-        if isinstance(layer, layers.Layer) and layer.weights:
+    for layer in model.layers:
+        if layer.weights:
             _take_weights(copy.get_layer(layer.name), layer)
-    for layer, mean in zip(treated, _mean_inputs(model, treated, calibration.planes), strict=True):
-        _correct(copy, layer, _folded(layer, found), mean)
+    means = _mean_inputs(model, [call.operation for call in treated], calibration.planes)
+    for call, mean in zip(treated, means, strict=True):
+        _correct(copy, call.operation, _folded(call, found), mean)
     return copy
 
 
@@ -117,10 +120,11 @@ def _mean_answer(layer: layers.Layer, kernel: NDArray[np.float32], mean: NDArray
     return shift
 
 
-def _folded(layer: layers.Layer, found: Graph) -> Any | None:
+def _folded(call: Call, found: Graph) -> Any | None:
     """Return the normalisation that the converter multiplies into the kernel: the only thing done with its answer."""
-    followers = found.followers[layer.name]
-    alone = len(followers) == 1 and layer.name not in found.outputs and layer.activation is keras.activations.linear
+    followers = [after.operation for after in found.followers(call.result)]
+    linear = call.operation.activation is keras.activations.linear
+    alone = len(followers) == 1 and call.result not in found.outputs and linear
     return followers[0] if alone and isinstance(followers[0], layers.BatchNormalization) else None
 
 
