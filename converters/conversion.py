@@ -98,6 +98,7 @@ def convert(
     """
     started = clock()
     devices = (target,) if isinstance(target, Target) else tuple(target)
+    emission.require(devices, mode)
     parts = division.of(validation, share=gate.share, seed=judgement.SEED)
     adapted = contract.adapted(model, input_range=input_range, validation=validation)
     for line in adapted.notes:
@@ -111,7 +112,7 @@ def convert(
         symmetric=emission.wants_symmetric(devices),
         note=note,
     )
-    emitted = emission.members_for(devices, translated.raw, mode=mode)
+    emitted = emission.members_for(devices, translated, mode=mode)
     note(f"answers of the {len(translated.raw) / 1000:.0f} kB model on {len(validation.planes)} validation images")
     judged = judgement.of(
         adapted.model,
@@ -123,6 +124,7 @@ def convert(
         asked=Asked(peers=peers, others=emitted.comparable),
     )
     parity.require(judged.parity, judged.flips)
+    agreed = emission.agreements(emitted, translated.raw, validation.planes, validation.labels, rule=judged.rule)
     note("errors layer by layer, and the latency of both models here")
     found = findings.of(
         adapted.model,
@@ -133,6 +135,7 @@ def convert(
         calibration=calibration,
         facts=facts,
         planes=validation.planes,
+        agreements=agreed,
         seconds=clock() - started,
     )
     described = _described(description, judged.reference, emitted.members)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from converters import coverage, environment, fidelity, latency
 from converters.calibration import Calibration
 from converters.card import Facts
+from converters.jetson import Agreement
 from converters.judgement import Judgement
 from converters.mode import Mode
 from converters.report import CalibrationSet, Report, Training
@@ -34,6 +35,7 @@ def of(
     calibration: Calibration,
     facts: Facts,
     planes: NDArray[np.uint8],
+    agreements: dict[str, Agreement],
     seconds: float,
 ) -> Report:
     """Return the report of a conversion; layer errors and latency are measured here.
@@ -47,6 +49,7 @@ def of(
         calibration: that was given.
         facts: about the training.
         planes: (N, H, W) uint8 of validation, for layer errors and latency.
+        agreements: of each ONNX member with the converted file.
         seconds: that the conversion took until here.
     """
     mode = judged.parity.mode
@@ -64,6 +67,7 @@ def of(
         training=_training(facts) if mode is Mode.QAT else None,
         parity=judged.parity,
         tolerance=judged.tolerance,
+        agreements=agreements,
         fidelity=_fidelity(model, translated, planes) if mode.is_int8 else None,
         latency=latency.measure(translated.float_raw, translated.raw, planes),
         environment=environment.here(),

@@ -14,6 +14,7 @@ from importlib import resources
 
 from converters import parity, plots
 from converters.fidelity import Fidelity, LayerError
+from converters.jetson import Agreement
 from converters.latency import Timing
 from converters.plots import Paired
 from converters.report import Report, table_rows
@@ -73,6 +74,8 @@ def _pictures(report: Report, paired: Paired | None) -> Iterator[_Picture]:
             "channels of very different size. An activation far above those before it hides them.",
             alt="Scale of every kernel and activation against its place in the graph, logarithmic",
         )
+    for member, agreement in report.agreements.items():
+        yield _agreement(member, agreement)
     if report.latency is not None:
         fast, slow = report.latency.converted.p50_ms, report.latency.of_float.p50_ms
         yield _Picture(
@@ -83,6 +86,18 @@ def _pictures(report: Report, paired: Paired | None) -> Iterator[_Picture]:
             "It is not the latency of the target.",
             alt=f"Cumulative distribution of latency: median {fast:.2f} ms {mode}, {slow:.2f} ms float",
         )
+
+
+def _agreement(member: str, agreement: Agreement) -> _Picture:
+    furthest = max(abs(apart) for run in agreement.runs for apart, _ in run.logit_lsb)
+    return _Picture(
+        title=f"{member} against TFLite",
+        svg=plots.lsb_differences(agreement),
+        caption=f"Differences of the logit on {agreement.n} validation images, in LSB of the int8 model, by "
+        f"onnxruntime on this CPU: as the graph is written, and with onnxruntime's own fusions. AUC of TFLite "
+        f"{agreement.auc_tflite:.4f}.",
+        alt=f"Histogram of differences of the logit, at most {furthest} LSB",
+    )
 
 
 def _noise(fidelity: Fidelity) -> _Picture:

@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from converters.coverage import Coverage
 from converters.fidelity import Fidelity, LayerError
+from converters.jetson import Agreement
 from converters.latency import Latency
+from edgemed.runtime.interpreter import Kernels
 
-__all__ = ["Paired", "latencies", "layer_noise", "logits", "scales", "score_differences"]
+__all__ = ["Paired", "latencies", "layer_noise", "logits", "lsb_differences", "scales", "score_differences"]
 
 _BLUE, _ORANGE, _INK, _FAINT = "#0072B2", "#D55E00", "#222222", "#9a9a9a"
 _LAYERS_SHOWN = 20
@@ -165,6 +167,21 @@ def score_differences(paired: Paired, *, converted: str) -> str:
         axes.set_xlabel(f"score, {converted} minus float")
         axes.set_ylabel("images")
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=9)
+        return _svg(figure)
+
+
+def lsb_differences(agreement: Agreement) -> str:
+    """Draw how many logits of an ONNX file lie how many LSB from TFLite's, for each set of kernels."""
+    with _drawing(7.6, 2.6) as (figure, axes):
+        for place, run in enumerate(agreement.runs):
+            apart, counts = np.array(run.logit_lsb).T
+            label = "as written" if run.kernels is Kernels.REFERENCE else "onnxruntime's fusions"
+            style = {"color": _BLUE} if place == 0 else {"facecolor": "none", "edgecolor": _ORANGE, "hatch": "////"}
+            axes.bar(apart + 0.4 * (place - 0.5), counts, width=0.36, label=label, **style)
+        axes.set_xlabel("ONNX minus TFLite, LSB of the logit")
+        axes.set_ylabel("images")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
         return _svg(figure)
 
 

@@ -17,6 +17,7 @@ import msgspec
 from converters.coverage import Coverage
 from converters.environment import Environment
 from converters.fidelity import Fidelity, LayerError
+from converters.jetson import Agreement
 from converters.latency import Latency, Timing
 from converters.mode import Mode
 from converters.parity import Parity
@@ -61,6 +62,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         training: None but in mode qat.
         parity: figures the gate was judged on.
         tolerance: between back ends; None of a float model.
+        agreements: of each ONNX member with the converted file, by member name.
         fidelity: layer by layer; None of a float model.
         latency: on this machine; None where it was not measured.
         environment: that all of it was measured in.
@@ -80,6 +82,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     training: Training | None
     parity: Parity
     tolerance: Tolerance | None
+    agreements: dict[str, Agreement] = {}
     fidelity: Fidelity | None
     latency: Latency | None
     environment: Environment
@@ -152,10 +155,22 @@ def _measured(report: Report) -> Iterator[tuple[str, str]]:
         entries = report.tolerance.entries
         lsb, score = max(entry.logit_lsb for entry in entries), max(entry.score for entry in entries)
         yield "back ends", f"logit within {lsb} LSB, score within {score:.4f} over {len(entries)} back ends"
+    for member, agreement in report.agreements.items():
+        yield member, _agreement(agreement)
     if report.fidelity is not None and report.fidelity.layers:
         yield "worst layer", _layer(report.fidelity.layers[0])
     if report.latency is not None:
         yield "latency here", _latency(report.latency)
+
+
+def _agreement(found: Agreement) -> str:
+    worst = max(found.runs, key=lambda run: abs(run.difference))
+    lsb = max(abs(apart) for run in found.runs for apart, _ in run.logit_lsb)
+    contradicted = sum(run.contradicted for run in found.runs)
+    return (
+        f"against TFLite: AUC {worst.difference:+.4f}, {contradicted} decisions contradicted, logit within {lsb} LSB "
+        f"on {found.n} images"
+    )
 
 
 def _layer(error: LayerError) -> str:

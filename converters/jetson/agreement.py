@@ -11,7 +11,6 @@ its own way: the device's golden replay decides there.
 from __future__ import annotations
 
 import collections
-from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -39,8 +38,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         difference: AUC of ONNX minus TFLite.
         contradicted: images that one calls an alert and the other clear.
         moved: images whose decision differs because one of the two is indeterminate.
-        logit_lsb: number of images by the difference of the logit, ONNX minus TFLite, in LSB of the TFLite logit,
-            rounded to a whole number.
+        logit_lsb: (difference, images), rising: differences of the logit, ONNX minus TFLite, in LSB of the TFLite
+            logit, rounded to whole numbers.
     """
 
     kernels: Kernels
@@ -48,11 +47,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     difference: float
     contradicted: int
     moved: int
-    logit_lsb: dict[int, int]
+    logit_lsb: tuple[tuple[int, int], ...]
 
 
 class Agreement(msgspec.Struct, frozen=True, kw_only=True):
-    """The document ``evidence/agreement.json``.
+    """One ONNX member against TFLite, as the report of a conversion holds it.
 
     Attributes:
         n, n_abnormal: validation images.
@@ -171,6 +170,5 @@ def _decided(logits: NDArray[np.float64], rule: DecisionRule) -> list[Decision]:
     ]
 
 
-def _histogram(apart: NDArray[np.float64], lsb: float) -> dict[int, int]:
-    counted: Mapping[int, int] = collections.Counter(np.rint(apart / lsb).astype(int).tolist())
-    return dict(sorted(counted.items()))
+def _histogram(apart: NDArray[np.float64], lsb: float) -> tuple[tuple[int, int], ...]:
+    return tuple(sorted(collections.Counter(np.rint(apart / lsb).astype(int).tolist()).items()))

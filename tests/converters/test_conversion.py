@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import keras
 from keras import layers
 
 import converters
-from converters import calibration
+from converters import calibration, report
 from converters.artifact import Artifact
 from converters.gate import Gate
 from converters.mode import Mode
@@ -27,10 +28,11 @@ from edgemed.errors import ConfigError, ConversionError
 from edgemed.imaging import preprocess
 from edgemed.imaging.frame import Frame
 from edgemed.imaging.labelled import LabelledPlanes
-from edgemed.runtime import backends, golden
+from edgemed.runtime import backends, golden, selection
 from edgemed.training import recipe as recipes
 from tests.bundle.tiny import KEY
 from tests.converters.test_card import FACTS
+from tests.converters.test_edgetpu import compiler
 from tests.training import blobs
 
 pytestmark = pytest.mark.tensorflow
@@ -173,13 +175,6 @@ def test_golden_vectors_replay_exactly_on_the_back_end_that_made_them(conversion
     assert {(vector.plane_gray, *vector.lsb.values(), vector.score) for vector in report.vectors} == {(0, 0, 0, 0, 0.0)}
 
 
-def test_target_that_needs_another_member_is_told_so(model: keras.Model, tmp_path: Path) -> None:
-    made = _converted(model, tmp_path, target=targets.load("coral-usb"), mode=Mode.PTQ)
-    assert made.notes == (
-        "coral-usb needs model/edgetpu.tflite, which this release does not write; the artifact admits CPU targets only",
-    )
-
-
 def test_calibration_alone_gives_an_int8_model_that_passes(model: keras.Model, tmp_path: Path) -> None:
     made = _converted(model, tmp_path, mode=Mode.PTQ)
     assert tflite.float_tensors(tflite.read(made.model, source="ptq")) == ()
@@ -226,3 +221,54 @@ def test_collapsed_model_is_refused_by_the_gate(model: keras.Model, tmp_path: Pa
     assert not caught.value.parity.passed
     assert len(caught.value.flips) == caught.value.parity.flipped > 0
     assert str(caught.value).startswith("parity: AUC qat minus float -")
+
+
+@pytest.fixture(scope="module")
+def for_accelerators(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """Return a conversion for every kind of accelerator, with a compiler on PATH that knows the real log format."""
+    pytest.importorskip("onnxruntime", reason="needs the jetson extra")
+    where = tmp_path_factory.mktemp("accelerators")
+    compiler(where)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{where}{os.pathsep}{os.environ['PATH']}")
+        devices = [targets.load(name) for name in ("coral-usb", "jetson-orin-nano", "jetson-nano", "generic-x86-64")]
+        return _converted(model, where, target=devices)
+
+
+def test_each_accelerator_gets_its_model(for_accelerators: Artifact) -> None:
+    assert [name for name in sorted(for_accelerators.members) if name.startswith("model/")] == [
+        "model/edgetpu.tflite",
+        "model/float16.onnx",
+        "model/int8.tflite",
+        "model/qdq.onnx",
+    ]
+    assert set(for_accelerators.description.targets) == set(targets.available())
+
+
+def test_differences_of_the_compilers_log_are_told(for_accelerators: Artifact) -> None:
+    # Its log is that of another model.
+    told = [line for line in for_accelerators.notes if line.startswith("Edge TPU compiler: ")]
+    assert any("DEPTHWISE_CONV_2D" in line for line in told)
+
+
+def test_onnx_members_are_held_against_tflite(for_accelerators: Artifact) -> None:
+    found = for_accelerators.report.agreements
+    assert set(found) == {"model/qdq.onnx", "model/float16.onnx"}
+    for agreement in found.values():
+        assert agreement.passed
+        assert (agreement.n, sum(images for _, images in agreement.runs[0].logit_lsb)) == (96, 96)
+    measured = {entry.member for entry in for_accelerators.report.tolerance.entries}
+    assert measured == {"model/int8.tflite", "model/qdq.onnx", "model/float16.onnx"}
+    page = for_accelerators.reports["conversion.html"].decode()
+    assert "model/qdq.onnx against TFLite" in page
+    assert dict(report.table_rows(for_accelerators.report))["model/qdq.onnx"].startswith("against TFLite: AUC ")
+
+
+def test_bundle_of_all_members_opens_for_each_target(for_accelerators: Artifact, tmp_path: Path) -> None:
+    converters.write(tmp_path / "artifact", for_accelerators)
+    built = archive.build_from_folders([tmp_path / "artifact"], version="1.0.0", release=1, private_keys=[KEY])
+    bundle = trust.verify(built, keys=[KEY.public])
+    for name, member in {"jetson-nano": "model/float16.onnx", "jetson-orin-nano": "model/qdq.onnx"}.items():
+        loaded = selection.open_model(bundle, targets.load(name))
+        assert (loaded.selection.member, loaded.selection.fallback) == (member, True)
+        assert golden.replay(bundle, loaded.interpreter, member=member).verdict is golden.Verdict.WITHIN

@@ -53,8 +53,8 @@ def test_written_model_agrees(tflite: bytes, planes: np.ndarray, labels: np.ndar
     assert (found.n, found.n_abnormal) == (COUNT, int(labels.sum()))
     assert 0.6 < found.auc_tflite < 1
     for run in found.runs:
-        assert sum(run.logit_lsb.values()) == COUNT
-        assert set(run.logit_lsb) <= {-2, -1, 0, 1, 2}
+        assert sum(images for _, images in run.logit_lsb) == COUNT
+        assert {apart for apart, _ in run.logit_lsb} <= {-2, -1, 0, 1, 2}
         assert run.contradicted == 0
     assert found.passed
     jetson.require(found)
@@ -98,7 +98,7 @@ def test_histogram_counts_lsb_of_the_tflite_logit(tflite: bytes, planes: np.ndar
     found = jetson.compare(tflite, wrong, planes, labels, rule=rule(tflite, planes, width=0.05))
 
     # Each place of the map moves by 20 * 0.02, and so does the mean, but for rounding and where either saturates.
-    middle = [lsb for lsb, count in found.runs[0].logit_lsb.items() for _ in range(count)]
+    middle = [lsb for lsb, count in found.runs[0].logit_lsb for _ in range(count)]
     assert 19 <= np.median(middle) <= 21
 
 
