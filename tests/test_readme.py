@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.main import get_command
 
@@ -76,8 +79,54 @@ def test_exit_codes_of_the_readme_are_those_of_the_errors() -> None:
     assert {error.exit_code for error in errors} <= codes
 
 
+def _example(word: str) -> str:
+    (found,) = (block for language, block in BLOCKS if language == "python" and word in block)
+    return found
+
+
 def test_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = (block for language, block in BLOCKS if language == "python")
     sample = shipped.samples()[0].path
-    exec(compile(example.replace("scan.dcm", str(sample)), "README.md", "exec"), {})
+    exec(compile(_example("Screener").replace("scan.dcm", str(sample)), "README.md", "exec"), {})
     assert capsys.readouterr().out.split()[0] in {"alert", "clear", "indeterminate", "refused"}
+
+
+@pytest.mark.tensorflow
+def test_example_of_quantization_aware_training_runs() -> None:
+    pytest.importorskip("tensorflow", reason="needs the train extra")
+    import keras
+
+    plane = keras.Input((16, 16, 1), name="plane")
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(plane))
+    names = {
+        "model": keras.Model(plane, keras.layers.Dense(1)(pooled)),
+        "planes": np.random.default_rng(1).integers(0, 256, (8, 16, 16), dtype=np.uint8),
+        "loss": "mse",
+    }
+    names["batches"] = _batches(names["planes"])
+    exec(compile(_example("quantization_aware"), "README.md", "exec"), names)
+    assert names["raw"][4:8] == b"TFL3"
+    assert names["plain"].output_shape == (None, 1)
+
+
+def _batches(planes: np.ndarray) -> Any:
+    import keras
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            return planes[..., np.newaxis].astype(np.float32), np.ones((len(planes), 1), np.float32)
+
+    return Batches()
+
+
+@pytest.mark.tensorflow
+def test_example_of_a_conversion_names_every_argument_there_must_be() -> None:
+    pytest.importorskip("tensorflow", reason="needs the train extra")
+    import converters
+
+    (call,) = (node for node in ast.walk(ast.parse(_example("converters.convert"))) if isinstance(node, ast.Call))
+    wanted = inspect.signature(converters.convert).parameters.values()
+    required = {one.name for one in wanted if one.kind is one.KEYWORD_ONLY and one.default is one.empty}
+    assert {keyword.arg for keyword in call.keywords} == required | {"mode"}
