@@ -14,13 +14,14 @@ from typing import Any
 import keras
 from keras import layers
 
-from converters import graph, quantizable
+from converters import graph, qat
 from edgemed.errors import ConversionError
 
 __all__ = ["is_graph", "operations", "require", "require_no_resizing"]
 
 _FLOAT32 = ("float32", "mixed_float16", "mixed_bfloat16")  # policies whose weights are float32
 
+_WITH_KERNEL = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Conv2DTranspose, layers.Dense)
 _RESIZING = ("Resizing", "CenterCrop", "Resize", "ResizeImages")
 
 
@@ -42,16 +43,17 @@ def require_no_resizing(model: keras.Model) -> None:
         ConversionError: names the layer.
     """
     found = graph.of(model)
-    before_weights = [op for op in found.operations if isinstance(op, layers.InputLayer)]
-    for operation in before_weights:
-        if type(operation).__name__ in _RESIZING:
-            raise ConversionError(
-                f"{model.name}: cannot be converted: layer {operation.name!r} is a {type(operation).__name__} of the "
-                "input, which preprocessing does on the device; build the model from the tensor behind it, with "
-                "keras.Input of that size"
-            )
-        if not isinstance(operation, quantizable.WEIGHTED):
-            before_weights += [op for op in found.followers[operation.name] if op not in before_weights]
+    reached = [entry.value for entry in found.inputs]
+    for value in reached:
+        for call in found.followers(value):
+            if type(call.operation).__name__ in _RESIZING:
+                raise ConversionError(
+                    f"{model.name}: cannot be converted: layer {call.operation.name!r} is a "
+                    f"{type(call.operation).__name__} of the input, which preprocessing does on the device; build the "
+                    "model from the tensor behind it, with keras.Input of that size"
+                )
+            if not isinstance(call.operation, _WITH_KERNEL) and call.result not in reached:
+                reached.append(call.result)
 
 
 def is_graph(operation: Any) -> bool:
@@ -154,7 +156,7 @@ def _of_custom(operation: Any) -> str:
 
 def _nearest(kind: type) -> str:
     """Return words for the supported layer that a custom one extends, or is named like."""
-    names = [supported.__name__ for supported in quantizable.SUPPORTED if supported is not layers.InputLayer]
+    names = [supported.__name__ for supported in qat.SUPPORTED if supported is not layers.InputLayer]
     extended = [base.__name__ for base in kind.__mro__ if _package(base) == "keras"]
     near = [name for name in extended if name in names] or difflib.get_close_matches(kind.__name__, names, n=1)
-    return f"the nearest that can be converted is {near[0]}" if near else f"build it from {', '.join(sorted(names))}"
+    return f"the nearest that can be converted is {near[0]}" if near else "build it from layers of Keras' own"

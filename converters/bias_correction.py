@@ -15,6 +15,7 @@ with means that are measured, and over the whole input picture, borders included
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import keras
@@ -23,9 +24,9 @@ from keras import layers
 from numpy.typing import NDArray
 
 from converters import calibration as calibrations
-from converters import graph
+from converters import flat, graph
 from converters.calibration import Calibration
-from converters.graph import Graph
+from converters.graph import Call, Graph
 
 __all__ = ["corrected"]
 
@@ -39,21 +40,25 @@ def corrected(model: keras.Model, calibration: Calibration) -> keras.Model:
     Convolutions, depthwise convolutions and dense layers that are called once are treated; others stay as they are.
 
     Args:
-        model: of the model contract, as `converters.contract.adapted` returns it.
+        model: of the model contract; models inside it are opened.
         calibration: planes over which the means are taken.
 
     Raises:
         ConversionError: the planes do not fit, or the model is not functional.
     """
     calibrations.require_fits(calibration, model)
+    if any(isinstance(layer, keras.Model) for layer in model.layers):
+        model = flat.of(model)
     found = graph.of(model)
-    treated = [op for op in found.operations if type(op) in _KERNELS and found.calls[op.name] == 1]
+    times = Counter(id(call.operation) for call in found.calls)
+    treated = [call for call in found.calls if type(call.operation) in _KERNELS and times[id(call.operation)] == 1]
     copy = keras.models.clone_model(model, clone_function=_with_bias)
-    for layer in found.operations:
-        if isinstance(layer, layers.Layer) and layer.weights:
+    for layer in model.layers:
+        if layer.weights:
             _take_weights(copy.get_layer(layer.name), layer)
-    for layer, mean in zip(treated, _mean_inputs(model, treated, calibration.planes), strict=True):
-        _correct(copy, layer, _folded(layer, found), mean)
+    means = _mean_inputs(model, [call.operation for call in treated], calibration.planes)
+    for call, mean in zip(treated, means, strict=True):
+        _correct(copy, call.operation, _folded(call, found), mean)
     return copy
 
 
@@ -117,11 +122,14 @@ def _mean_answer(layer: layers.Layer, kernel: NDArray[np.float32], mean: NDArray
     return shift
 
 
-def _folded(layer: layers.Layer, found: Graph) -> Any | None:
+def _folded(call: Call, found: Graph) -> Any | None:
     """Return the normalisation that the converter multiplies into the kernel: the only thing done with its answer."""
-    followers = found.followers[layer.name]
-    alone = len(followers) == 1 and layer.name not in found.outputs and layer.activation is keras.activations.linear
-    return followers[0] if alone and isinstance(followers[0], layers.BatchNormalization) else None
+    followers = found.followers(call.result)
+    alone = len(followers) == 1 and call.result not in found.outputs
+    if not alone or call.operation.activation is not keras.activations.linear:
+        return None
+    after = followers[0].operation
+    return after if isinstance(after, layers.BatchNormalization) else None
 
 
 def _gain(norm: Any | None, kernel: NDArray[np.float32], layer: layers.Layer) -> NDArray[np.float64]:

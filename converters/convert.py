@@ -104,7 +104,7 @@ def convert(
         GateError: the int8 model is not shown to be non-inferior, or its logits cannot be calibrated.
     """
     _require_two_of_each(validation.labels)
-    twin = qat.quantization_aware(model)
+    twin = qat.quantization_aware(model, input_ranges={model.input.name: qat.PLANE_RANGE})
     qat.calibrate(twin, _some(train.planes, options.calibration))
     fit(twin)
     note("exporting to int8 TFLite")

@@ -75,10 +75,11 @@ def _merging(layer: layers.Rescaling) -> Callable[[Any], Any]:
 
 def _first_convolution(found: Graph) -> layers.Conv2D | None:
     """Return the convolution that the input reaches with its channels alike, where it is the only way on."""
-    (operation,) = (op for op in found.operations if isinstance(op, layers.InputLayer))
-    while operation.name not in found.outputs and len(found.followers[operation.name]) == 1:
-        (operation,) = found.followers[operation.name]
-        if found.calls[operation.name] != 1:
+    value = found.inputs[0].value
+    while value not in found.outputs and len(found.followers(value)) == 1:
+        (call,) = found.followers(value)
+        operation, value = call.operation, call.result
+        if sum(other.operation is operation for other in found.calls) != 1:
             return None
         if type(operation) is layers.Conv2D:
             return operation if operation.groups == 1 else None

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from converters.qat import Inputs, batches
 from edgemed import native_output, tflite
 from edgemed.errors import ConversionError
 
@@ -28,20 +29,21 @@ __all__ = ["float16", "float32", "int8"]
 _LOGGER = logging.getLogger(__name__)
 
 
-def int8(model: keras.Model, planes: NDArray[np.uint8]) -> bytes:
-    """Return the int8 TFLite file of a model: batch 1, int8 input and outputs, the names it gives them.
+def int8(model: keras.Model, inputs: Inputs) -> bytes:
+    """Return the int8 TFLite file of a model: batch 1, int8 inputs and outputs, the names it gives them.
 
     Args:
-        model: functional or Sequential, one float32 input (batch, H, W, 1) of grey levels; fake-quantized or plain.
-        planes: (N, H, W) uint8, N >= 1; they set the ranges of tensors that have none from training.
+        model: functional or Sequential, float32 inputs; fake-quantized or plain.
+        inputs: as `converters.qat.batches` takes them, N >= 1; they set the ranges of tensors that have none from
+            training.
 
     Raises:
         ConversionError: the converter refused the model, or a tensor is left that is not an integer.
     """
 
     def representative() -> Iterator[list[NDArray[np.float32]]]:
-        for plane in planes:
-            yield [plane[np.newaxis, ..., np.newaxis].astype(np.float32)]
+        for one in batches(inputs, 1):
+            yield [one[tensor.name] for tensor in model.inputs] if isinstance(one, dict) else [one]
 
     import tensorflow as tf
 
@@ -89,8 +91,9 @@ def _converter(model: keras.Model) -> Any:
 
 def _batch_of_one(model: keras.Model) -> keras.Model:
     """Return a copy with a static batch of 1, as the device runs it."""
-    plane = keras.Input(batch_shape=(1, *model.input_shape[1:]), name=model.input.name)
-    single = keras.models.clone_model(model, input_tensors=plane)
+    inputs = [keras.Input(batch_shape=(1, *tensor.shape[1:]), name=tensor.name) for tensor in model.inputs]
+    structure = inputs[0] if len(inputs) == 1 else keras.tree.pack_sequence_as(model.input, inputs)
+    single = keras.models.clone_model(model, input_tensors=structure)
     single.set_weights(model.get_weights())
     return single
 
