@@ -1,19 +1,21 @@
-"""What an int8 model answers to a stack of planes, on one back end.
+"""What a model answers to a stack of planes, on one back end.
 
 answers = answers.of(backends.load(model), planes)
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed import targets, tensors
+from edgemed import targets
 from edgemed.errors import ConversionError
-from edgemed.runtime import replay
-from edgemed.runtime.interpreter import Interpreter, Kernels
+from edgemed.runtime import outputs, replay
+from edgemed.runtime.interpreter import Interpreter, Kernels, Tensor
+from edgemed.tensors import Quantization, TensorSpec
 
 __all__ = ["Answers", "of"]
 
@@ -24,22 +26,41 @@ class Answers:
 
     Attributes:
         backend, kernels, architecture: that computed them.
-        integers: by output name, int8, first axis N.
-        scales: by output name, real units of one LSB.
-        zero_points: by output name.
+        accelerated: an accelerator did, and not the CPU.
+        tensors: by output name, int8 or float32 as the model gives them, first axis N.
+        specs: what each output's numbers mean.
     """
 
     backend: str
     kernels: Kernels
     architecture: str
-    integers: dict[str, NDArray[np.int8]]
-    scales: dict[str, float]
-    zero_points: dict[str, int]
+    tensors: Mapping[str, Tensor]
+    specs: Mapping[str, TensorSpec]
+    accelerated: bool = False
+
+    @property
+    def integers(self) -> dict[str, NDArray[np.int8]]:
+        """The int8 outputs by name, first axis N; a float model has none."""
+        return {
+            name: values.astype(np.int8, copy=False) for name, values in self.tensors.items() if values.dtype == np.int8
+        }
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """Real units of one LSB of each int8 output."""
+        return {name: self.quantization(name).scale for name in self.integers}
+
+    def quantization(self, name: str) -> Quantization:
+        """Return scale and zero point of an int8 output."""
+        return outputs.quantization(self.specs[name])
 
     def real(self, name: str) -> NDArray[np.float64]:
-        """Return an output in real units, first axis N."""
-        q = tensors.Quantization(scale=self.scales[name], zero_point=self.zero_points[name])
-        return tensors.dequantize(self.integers[name], q)
+        """Return an output in real units, first axis N.
+
+        Raises:
+            InferenceError: a float model answered NaN or infinity.
+        """
+        return outputs.reader(self.specs[name])(self.tensors[name])
 
     @property
     def logits(self) -> NDArray[np.float64]:
@@ -51,18 +72,24 @@ def of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> Answers:
     """Return every output for planes (N, H, W), N >= 1.
 
     Raises:
-        ConversionError: an output is no int8 tensor with a scale.
+        ConversionError: an output is neither float32 nor int8 with a scale.
         BundleError: the model breaks the model contract.
         InferenceError: the back end failed.
     """
-    quantizations = {name: spec.quantization for name, spec in interpreter.outputs.items()}
-    if missing := sorted(name for name, q in quantizations.items() if q is None):
-        raise ConversionError(f"model: outputs {', '.join(missing)}: expected int8 with a scale, got another type")
+    specs = interpreter.outputs
+    if wrong := sorted(name for name, spec in specs.items() if not _is_readable(spec)):
+        raise ConversionError(
+            f"model: outputs {', '.join(wrong)}: expected float32, or int8 with a scale, got another type"
+        )
     return Answers(
         backend=interpreter.backend,
         kernels=interpreter.kernels,
         architecture=targets.architecture(),
-        integers=replay.outputs_of(interpreter, planes),
-        scales={name: q.scale for name, q in quantizations.items() if q is not None},
-        zero_points={name: q.zero_point for name, q in quantizations.items() if q is not None},
+        tensors=replay.outputs_of(interpreter, planes),
+        specs=specs,
+        accelerated=interpreter.accelerated,
     )
+
+
+def _is_readable(spec: TensorSpec) -> bool:
+    return spec.dtype == "float32" or (spec.dtype == "int8" and spec.quantization is not None)

@@ -1,6 +1,8 @@
-"""The folder ``edgemed convert`` writes and ``edgemed bundle build`` reads: members as they lie in the bundle.
+"""The result of a conversion, and the folder it becomes: what ``edgemed bundle build`` reads.
 
-artifact.write(folder, description, members)
+Members lie in the folder as in the bundle; ``artifact.json`` says what they are.
+
+    artifact.write(folder, converters.convert(model, ...))
 """
 
 from __future__ import annotations
@@ -9,15 +11,49 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from converters.parity import Flip
 from edgemed import files, schema
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.artifacts import DOCUMENT
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.errors import ConfigError
+from edgemed.runtime import decision
 
-__all__ = ["require_writable", "write"]
+if TYPE_CHECKING:
+    from converters.report import Report
 
-_ARTIFACT = "artifact.json"
+__all__ = ["Artifact", "require_writable", "write"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Artifact:
+    """A converted model with everything a bundle says of it, and the figures to show.
+
+    Attributes:
+        description: the document ``artifact.json``.
+        members: bytes by the name they have in the bundle.
+        reports: files for people, by name; they enter no bundle.
+        report: what was measured.
+        flips: images of the gate part that float and converted model decide differently, by name; in no file.
+        rule: the document ``decision.json``.
+        notes: what the user should know of the members, a line each.
+    """
+
+    description: ArtifactDocument
+    members: Mapping[str, bytes]
+    reports: Mapping[str, bytes]
+    report: Report
+    flips: tuple[Flip, ...]
+    rule: decision.DecisionRule
+    notes: tuple[str, ...] = ()
+
+    @property
+    def model(self) -> bytes:
+        """The converted TFLite file."""
+        return self.members[self.report.mode.member]
 
 
 def require_writable(folder: Path) -> None:
@@ -34,7 +70,7 @@ def require_writable(folder: Path) -> None:
     with _translated(folder, "choose another --out"):
         if folder.is_symlink() or folder.is_mount():
             raise ConfigError(f"{folder}: expected a plain folder, found a link or a mount point; choose another --out")
-        if folder.exists() and not (folder / _ARTIFACT).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and not (folder / DOCUMENT).is_file() and (not folder.is_dir() or any(folder.iterdir())):
             raise ConfigError(
                 f"{folder}: expected a new folder or an older artifact, found something else; choose another --out"
             )
@@ -44,7 +80,7 @@ def require_writable(folder: Path) -> None:
             tempfile.TemporaryFile(dir=place).close()
 
 
-def write(folder: Path, description: Artifact, members: Mapping[str, bytes]) -> None:
+def write(folder: Path, artifact: Artifact) -> None:
     """Write an artifact folder: beside its place first, then renamed, so that it is whole or absent.
 
     An older artifact at the place is replaced; parents that are missing are made.
@@ -57,7 +93,10 @@ def write(folder: Path, description: Artifact, members: Mapping[str, bytes]) -> 
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".artifact.") as aside:
             made = Path(aside) / folder.name
-            _fill(made, {_ARTIFACT: schema.encode_json(description), **members})
+            _fill(
+                made,
+                {DOCUMENT: schema.encode_json(artifact.description), **artifact.members, **artifact.reports},
+            )
             if folder.exists():
                 shutil.rmtree(folder)
             made.replace(folder)

@@ -50,8 +50,8 @@ def corrected(model: keras.Model, calibration: Calibration) -> keras.Model:
     if any(isinstance(layer, keras.Model) for layer in model.layers):
         model = flat.of(model)
     found = graph.of(model)
-    times = Counter(id(call.operation) for call in found.calls)
-    treated = [call for call in found.calls if type(call.operation) in _KERNELS and times[id(call.operation)] == 1]
+    times = Counter(call.operation.name for call in found.calls)
+    treated = [call for call in found.calls if type(call.operation) in _KERNELS and times[call.operation.name] == 1]
     copy = keras.models.clone_model(model, clone_function=_with_bias)
     for layer in model.layers:
         if layer.weights:
@@ -124,12 +124,10 @@ def _mean_answer(layer: layers.Layer, kernel: NDArray[np.float32], mean: NDArray
 
 def _folded(call: Call, found: Graph) -> Any | None:
     """Return the normalisation that the converter multiplies into the kernel: the only thing done with its answer."""
-    followers = found.followers(call.result)
-    alone = len(followers) == 1 and call.result not in found.outputs
-    if not alone or call.operation.activation is not keras.activations.linear:
-        return None
-    after = followers[0].operation
-    return after if isinstance(after, layers.BatchNormalization) else None
+    followers = [after.operation for after in found.followers(call.result)]
+    linear = call.operation.activation is keras.activations.linear
+    alone = len(followers) == 1 and call.result not in found.outputs and linear
+    return followers[0] if alone and isinstance(followers[0], layers.BatchNormalization) else None
 
 
 def _gain(norm: Any | None, kernel: NDArray[np.float32], layer: layers.Layer) -> NDArray[np.float64]:

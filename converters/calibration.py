@@ -24,7 +24,7 @@ from edgemed.errors import ConversionError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Calibration", "of", "require_fits"]
+__all__ = ["Calibration", "drawn", "of", "require_fits"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,6 +72,16 @@ def of(planes: Any, *, name: str) -> Calibration:
             holds NaN or infinite values, or cannot set a range because nothing in it differs.
     """
     return Calibration(planes=np.array(_as_array(planes)), name=name)
+
+
+def drawn(planes: NDArray[np.uint8], count: int, *, name: str, seed: int) -> Calibration:
+    """Return ``count`` planes of a split, or all where there are fewer, in a seeded order, with words that say so.
+
+    Raises:
+        ConversionError: as `of`.
+    """
+    chosen = np.random.default_rng(seed).permutation(len(planes))[:count]
+    return of(planes[chosen], name=f"{name}, {len(chosen)} of {len(planes)}, seed {seed}")
 
 
 def require_fits(calibration: Calibration, model: keras.Model) -> None:

@@ -5,10 +5,14 @@ text = card.render(description, facts, rule, parity, tolerance)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import msgspec
 
-from converters.parity import Parity
-from edgemed.bundle.manifest import Artifact
+from converters.mode import Mode
+from converters.parity import Parity, Part, Point
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.runtime.decision import DecisionRule
 from edgemed.runtime.golden import Tolerance
 
@@ -21,10 +25,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         licence, citation, limits: of the data.
         separation: in words, what train and validation do not share.
-        pretrained_sha256: digest of the weights that training started from; None for random ones.
+        origin: who trained the float model; of one from elsewhere nothing is known but its file.
+        float_sha256: digest of the float model's file; None where it came as a value.
+        pretrained_sha256: digest of the weights that training started from; None for random or unknown ones.
         train_images, validation_images: and the digests of their names, labels and planes.
         history: (loss, validation AUC) of each float epoch.
-        quantization_epochs: of the twin.
+        quantization_epochs: of the twin; 0 where none was trained.
+        quantization_learning_rate: of the twin, at its highest; 0 likewise.
         versions: of Python and the libraries that trained.
         converter_versions: of the libraries that converted.
     """
@@ -36,6 +43,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     citation: str
     limits: str
     separation: str
+    origin: Literal["edgemed train", "elsewhere"]
+    float_sha256: str | None
     pretrained_sha256: str | None
     train_images: int
     train_digest: str
@@ -44,46 +53,127 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     history: tuple[tuple[float, float], ...]
     best_epoch: int | None
     quantization_epochs: int
+    quantization_learning_rate: float
     versions: dict[str, str]
     converter_versions: dict[str, str]
 
 
-def render(description: Artifact, facts: Facts, rule: DecisionRule, parity: Parity, tolerance: Tolerance) -> str:
-    """Return the card as markdown."""
-    point = rule.operating_point
-    lines = [
-        f"# {description.name}",
+def render(
+    description: ArtifactDocument,
+    facts: Facts,
+    rule: DecisionRule,
+    parity: Parity,
+    tolerance: Tolerance | None,
+    *,
+    adapted: Sequence[str] = (),
+) -> str:
+    """Return the card as markdown; ``adapted`` says what was changed in the float model beforehand."""
+    return "\n".join(
+        [
+            f"# {description.name}",
+            "",
+            f"{description.intended_use}",
+            "",
+            f"- Task: {description.task}, {' / '.join(description.labels)}",
+            f"- Modalities: {', '.join(description.modalities)}; body part: {description.body_part}",
+            f"- Outputs: {', '.join(description.outputs)}",
+            "",
+            "## Data",
+            "",
+            f"{facts.citation}. Licence: {facts.licence}.",
+            "",
+            *_of_training(facts),
+            "",
+            f"Converted by {_of_mode(parity.mode, facts)}.",
+            "",
+            *(
+                ["Before that the float model was adapted:", "", *(f"- {line}" for line in adapted), ""]
+                if adapted
+                else []
+            ),
+            "## Measured on validation",
+            "",
+            *_of_parity(rule, parity),
+            "",
+            "## Spread between back ends",
+            "",
+            *_of_tolerance(tolerance),
+            "",
+            "## Limits",
+            "",
+            facts.limits,
+            "",
+            "Research software: a score, never a diagnosis.",
+            "",
+        ]
+    )
+
+
+def _of_training(facts: Facts) -> list[str]:
+    """Return who saw which images; of a model from elsewhere that is not known."""
+    divided = f"validated on {facts.validation_images}. {facts.separation} Test images took no part."
+    if facts.origin == "elsewhere":
+        return [
+            "The float model was trained elsewhere; whether it saw validation images then is not known here.",
+            "",
+            f"Converted with {facts.train_images} images, {divided}",
+        ]
+    return [f"Trained on {facts.train_images} images, {divided}", "", f"Training started from {_start(facts)}."]
+
+
+def _of_mode(mode: Mode, facts: Facts) -> str:
+    return {
+        Mode.QAT: f"quantization-aware training, epochs: {facts.quantization_epochs}",
+        Mode.PTQ: "calibration after training, without training it again",
+        Mode.FLOAT16: "rounding its weights to float16",
+        Mode.FLOAT32: "translation to TFLite, its numbers as trained",
+    }[mode]
+
+
+def _of_adapted(notes: Sequence[str]) -> list[str]:
+    return ["Before that the float model was adapted:", "", *(f"- {line}" for line in notes), ""] if notes else []
+
+
+def _of_parity(rule: DecisionRule, parity: Parity) -> list[str]:
+    point, mode, found = rule.operating_point, parity.mode.value, parity.mcnemar
+    return [
+        f"Calibration and threshold were chosen on the operating part, {_images(parity.operating)}. The gate was "
+        f"judged on the gate part, {_images(parity.gate)}. What keeps train and validation apart keeps them apart.",
         "",
-        f"{description.intended_use}",
-        "",
-        f"- Task: {description.task}, {' / '.join(description.labels)}",
-        f"- Modalities: {', '.join(description.modalities)}; body part: {description.body_part}",
-        f"- Outputs: {', '.join(description.outputs)}",
-        "",
-        "## Data",
-        "",
-        f"{facts.citation}. Licence: {facts.licence}.",
-        "",
-        f"Trained on {facts.train_images} images, validated on {facts.validation_images}. {facts.separation} Test "
-        "images took no part.",
-        "",
-        f"Training started from {_start(facts)}.",
-        "",
-        "## Measured on validation",
-        "",
-        f"- AUC float {parity.auc_float}, int8 {parity.auc_int8}; difference "
-        f"{parity.difference:+}, margin {parity.margin}",
-        f"- Decisions that differ, float and int8 each at its own threshold: {parity.flipped} of {parity.n}",
-        f"- Operating point {point.name} ({point.criterion}): threshold {point.threshold:.4f}, sensitivity "
-        f"{_share(point.sensitivity, point.sensitivity_ci95)} of {point.n_abnormal}, specificity "
-        f"{_share(point.specificity, point.specificity_ci95)} of {point.n_normal}",
+        f"- Operating point {point.name} ({point.criterion}): threshold {point.threshold:.4f}",
         f"- Indeterminate zone: scores {rule.indeterminate.low:.4f} to {rule.indeterminate.high:.4f}",
         "",
-        "Validation also chose the epoch and the threshold: these figures flatter. Figures on test images, where the "
-        "bundle carries them, are in `evidence/`.",
+        "On the gate part:",
         "",
-        "## Spread between back ends",
+        f"- AUC float {parity.areas.of_float}, {mode} {parity.areas.converted}; difference "
+        f"{parity.areas.difference:+}, margin {parity.margin:g}",
+        f"- At that threshold: {_rates(parity.point_converted)}",
+        f"- Float model at its own threshold: {_rates(parity.point_float)}",
+        f"- Decisions that differ: {parity.flipped} of {parity.gate.n}, {parity.to_alert} to alert and "
+        f"{parity.to_clear} to clear; right with float alone {found.only_float}, with {mode} alone "
+        f"{found.only_converted}, McNemar p {found.p_value:.4f}",
         "",
+        f"On all of validation, for information: AUC float {parity.whole.of_float}, {mode} {parity.whole.converted}; "
+        f"difference {parity.whole.difference:+}.",
+        "",
+        "The float model's epoch was chosen on validation, if any was chosen. Figures on test images, where the bundle "
+        "carries them, are in `evidence/`.",
+    ]
+
+
+def _images(part: Part) -> str:
+    groups = "" if part.n_groups is None else f", {part.n_groups} patients or groups of near-duplicates"
+    return f"{part.n} images ({part.n_abnormal} abnormal{groups})"
+
+
+def _rates(point: Point) -> str:
+    return f"sensitivity {point.sensitivity}; specificity {point.specificity}"
+
+
+def _of_tolerance(tolerance: Tolerance | None) -> list[str]:
+    if tolerance is None:
+        return ["Not measured in LSB: the model computes in floating point."]
+    return [
         f"Reference: {tolerance.reference}.",
         "",
         "| back end | kernels | architecture | images | logit, LSB | score |",
@@ -95,20 +185,8 @@ def render(description: Artifact, facts: Facts, rule: DecisionRule, parity: Pari
         ),
         "",
         "Architectures that are not listed were not measured.",
-        "",
-        "## Limits",
-        "",
-        facts.limits,
-        "",
-        "Research software: a score, never a diagnosis.",
-        "",
     ]
-    return "\n".join(lines)
 
 
 def _start(facts: Facts) -> str:
     return "random weights" if facts.pretrained_sha256 is None else f"pretrained weights, {facts.pretrained_sha256}"
-
-
-def _share(value: float, ci95: tuple[float, float]) -> str:
-    return f"{value:.3f} [{ci95[0]:.3f}, {ci95[1]:.3f}]"

@@ -94,8 +94,8 @@ def _copy_of(layer: layers.Layer, name: str) -> layers.Layer:
         copy = type(layer).from_config({**layer.get_config(), "name": name, "dtype": "float32"})
     except (TypeError, ValueError) as err:
         raise ConversionError(
-            f"layer {layer.name!r} cannot be rebuilt from its configuration: {tflite_converter.first_line(err)}; use the "
-            "activations, initializers and constraints of Keras"
+            f"layer {layer.name!r} cannot be rebuilt from its configuration: {tflite_converter.first_line(err)}; use "
+            "the activations, initializers and constraints of Keras"
         ) from err
     if layer.built and layer.weights:
         copy.build_from_config(layer.get_build_config())

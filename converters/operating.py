@@ -1,4 +1,4 @@
-"""The decision document of a converted model, fitted on what the int8 model itself answers.
+"""The decision document of a converted model, fitted on what it answers itself to the operating part of validation.
 
 calibration = operating.calibrated(logits, labels)
 rule = operating.decision_rule(logits, labels, calibration=calibration, sensitivity=0.95, ...)
@@ -15,13 +15,13 @@ from edgemed import statistics
 from edgemed.errors import GateError
 from edgemed.runtime import decision
 
-__all__ = ["calibrated", "decision_rule", "out_of_distribution", "scores"]
+__all__ = ["calibrated", "decision_rule", "logit", "out_of_distribution", "scores"]
 
 _IN_DOMAIN_REFUSED = 0.01  # design: the limit that 1 % of in-domain images exceed
 
 
 def calibrated(logits: NDArray[np.float64], labels: NDArray[np.int64], *, model: str = "int8") -> decision.Calibration:
-    """Return Platt scaling fitted to validation logits (n,) and labels (n,); ``model`` names it in the error.
+    """Return Platt scaling fitted to logits (n,) and labels (n,) of validation; ``model`` names it in the error.
 
     Raises:
         GateError: the logits do not rise with abnormality, so that no score can be made of them.
@@ -41,6 +41,11 @@ def scores(logits: NDArray[np.float64], calibration: decision.Calibration) -> ND
     return np.array([decision.score(float(logit), calibration) for logit in logits])
 
 
+def logit(score: float, calibration: decision.Calibration) -> float:
+    """Return the logit that has a score above 0 and below 1."""
+    return (math.log(score / (1.0 - score)) - calibration.intercept) / calibration.slope
+
+
 def decision_rule(
     logits: NDArray[np.float64],
     labels: NDArray[np.int64],
@@ -56,9 +61,9 @@ def decision_rule(
     """Return the decision document of a model.
 
     Args:
-        logits: (n,) of the int8 model on validation images.
+        logits: (n,) of the converted model on the operating part of validation.
         labels: (n,), 0 normal and 1 abnormal.
-        model_digest: of ``model/int8.tflite``.
+        model_digest: of its file.
         calibration: result of `calibrated`.
         name: of the operating point.
         sensitivity: it must reach on these images, 0..1.
@@ -75,11 +80,11 @@ def decision_rule(
     rates = statistics.rates(labels, values, threshold)
     if rates.sensitivity is None or rates.specificity is None:
         raise ValueError("labels: expected normal and abnormal images, got one kind only")
-    centre = (math.log(threshold / (1.0 - threshold)) - calibration.intercept) / calibration.slope
+    centre = logit(threshold, calibration)
     abnormal = int(labels.sum())
     point = decision.OperatingPoint(
         name=name,
-        criterion=f"sensitivity >= {sensitivity:g} on validation",
+        criterion=f"sensitivity >= {sensitivity:g} on the operating part of validation",
         threshold=threshold,
         sensitivity=rates.sensitivity.value,
         sensitivity_ci95=rates.sensitivity.ci95,

@@ -1,131 +1,224 @@
-"""Does the int8 model still screen as well as the float one? Measured on validation images, as a gate.
+"""Does the converted model still screen as well as the float one? Judged on the gate part of validation.
 
-Each model is taken as it would be deployed: calibrated on its own answers, at its own threshold. The document holds
-counts and no image names: a hospital's file names may tell who was examined.
+Each model is taken as it would be deployed: calibrated on its own answers to the operating part, at its own threshold.
+On the gate part, which chose nothing, three rules hold, and a model that breaks one is not emitted:
 
-    compared = parity.compare(labels, of_float, of_int8, margin=0.01)
-    parity.require(compared)
+1. AUC is non-inferior: the lower end of the paired DeLong 95 % interval of its difference lies above -margin (DeLong
+   et al., Biometrics 44:837, 1988; non-inferiority by a confidence interval: ICH E9, section 3.3.2).
+2. The promised sensitivity is not refuted at the shipped threshold: its Wilson 95 % interval reaches the promise or
+   lies above it (Wilson, JASA 22:209, 1927). The float model's figures stand beside.
+3. It does not decide significantly worse: the exact McNemar test on right decisions gives a p-value at or above the
+   significance, or the float model is not the one that is right more often (McNemar, Psychometrika 12:153, 1947).
+
+A decision here is alert or not, at the threshold: the indeterminate zone, which hides a flip at the bedside, hides
+none here. Documents hold counts and no image names: a hospital's file names may tell who was examined.
+
+    parity.require(comparison.compare(labels, of_float, converted, parts=parts, gate=gate, mode=Mode.QAT))
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+from msgspec import Meta
 
+from converters.mode import Mode
 from edgemed import statistics
 from edgemed.errors import GateError
 
-__all__ = ["Area", "Decided", "Parity", "ParityError", "compare", "flipped", "require"]
+__all__ = [
+    "Area",
+    "Areas",
+    "Flip",
+    "Interval",
+    "McNemar",
+    "Parity",
+    "ParityError",
+    "Part",
+    "Point",
+    "Share",
+    "failures",
+    "require",
+]
+
+Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
+Interval = tuple[float, float]
+Count = Annotated[int, Meta(ge=0)]
 
 
-class Area(msgspec.Struct, frozen=True, kw_only=True):
-    """An AUC, or a difference of two, with its DeLong 95 % interval; formatted as ``0.9812 [0.9701, 0.9884]``."""
+class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Area(_Document, frozen=True, kw_only=True):
+    """An AUC, or a difference of two, with its DeLong 95 % interval; formatted as ``0.9812 [0.9701, 0.9884]``.
+
+    Attributes:
+        ci95_by_patient: percentiles over resamples of whole patients; None where no patient has several images.
+    """
 
     value: float
-    ci95: tuple[float, float]
+    ci95: Interval
+    ci95_by_patient: Interval | None = None
 
     def __format__(self, sign: str) -> str:
-        low, high = self.ci95
-        return f"{self.value:{sign}.4f} [{low:{sign}.4f}, {high:{sign}.4f}]"
+        return statistics.shown(self.value, self.ci95, by_patient=self.ci95_by_patient, form=f"{sign}.4f")
 
 
-class Parity(msgspec.Struct, frozen=True, kw_only=True):
+class Areas(_Document, frozen=True, kw_only=True):
+    """AUC of both models on the same images; ``difference`` is converted minus float, paired."""
+
+    of_float: Area
+    converted: Area
+    difference: Area
+
+
+class Share(_Document, frozen=True, kw_only=True):
+    """``count`` of ``n`` with Wilson's 95 % interval; formatted as ``0.953 [0.902, 0.979], 122 of 128``."""
+
+    count: Count
+    n: Annotated[int, Meta(ge=1)]
+    value: Unit
+    ci95: tuple[Unit, Unit]
+
+    def __format__(self, _: str) -> str:
+        return f"{statistics.shown(self.value, self.ci95, form='.3f')}, {self.count} of {self.n}"
+
+
+class Point(_Document, frozen=True, kw_only=True):
+    """What a threshold, chosen on the operating part, does on the gate part."""
+
+    threshold: Unit
+    sensitivity: Share
+    specificity: Share
+
+
+class Part(_Document, frozen=True, kw_only=True):
+    """Size of a part of validation; ``n_groups`` counts patients or near-duplicate groups, None where unknown."""
+
+    n: Count
+    n_abnormal: Count
+    n_groups: Count | None
+
+
+class McNemar(_Document, frozen=True, kw_only=True):
+    """Images that one model alone decides rightly, with the exact two-sided p-value of equal chances."""
+
+    only_float: Count
+    only_converted: Count
+    p_value: Unit
+
+
+class Parity(_Document, frozen=True, kw_only=True):
     """The document ``evidence/parity.json``.
 
     Attributes:
-        n, n_abnormal: validation images.
-        auc_float, auc_int8: of the same images.
-        difference: AUC int8 minus float, with its paired DeLong 95 % interval.
-        margin: the largest AUC loss that is accepted; the interval's lower end must lie above -margin.
-        threshold_float, threshold_int8: each model's own, by the same rule on its own calibrated scores, as it would
-            have been deployed.
-        flipped: number of images whose decision differs between the two.
-        passed: non-inferior at the margin.
+        mode: of the conversion.
+        operating: the part of validation that chose calibration and thresholds.
+        gate: the part that judged; what follows was measured on it alone.
+        areas: of both models.
+        margin: the largest AUC loss that is accepted.
+        promised: sensitivity that the threshold was chosen for.
+        point_float, point_converted: each model at its own threshold.
+        mcnemar: on right decisions.
+        significance: p-value below which a difference is no chance.
+        flipped: images whose decision differs.
+        to_alert, to_clear: of them, by what the converted model decides.
+        whole: AUC on all of validation, for information: no threshold takes part in it.
+        passed: no rule is broken.
     """
 
-    schema: int
-    split: str
-    n: int
-    n_abnormal: int
-    auc_float: Area
-    auc_int8: Area
-    difference: Area
+    schema: Literal[2]
+    split: Literal["validation"]
+    mode: Mode
+    operating: Part
+    gate: Part
+    areas: Areas
     margin: float
-    threshold_float: float
-    threshold_int8: float
-    flipped: int
+    promised: Unit
+    point_float: Point
+    point_converted: Point
+    mcnemar: McNemar
+    significance: Unit
+    flipped: Count
+    to_alert: Count
+    to_clear: Count
+    whole: Areas
     passed: bool
 
 
-class ParityError(GateError):
-    """The int8 model is not shown to be non-inferior; ``parity`` holds the figures."""
+@dataclass(frozen=True, kw_only=True)
+class Flip:
+    """An image of the gate part that the models decide differently; its name goes into no document.
 
-    def __init__(self, parity: Parity) -> None:
+    Attributes:
+        score_float, score_converted: calibrated, each by its own model.
+        alert: what the converted model decides.
+    """
+
+    name: str
+    abnormal: bool
+    score_float: float
+    score_converted: float
+    alert: bool
+
+
+class ParityError(GateError):
+    """The converted model is not emitted; ``parity`` holds the figures, ``flips`` the images by name."""
+
+    def __init__(self, parity: Parity, flips: Sequence[Flip] = ()) -> None:
+        areas = parity.areas
         super().__init__(
-            f"parity: AUC float {parity.auc_float}, int8 {parity.auc_int8}, difference {parity.difference:+} on "
-            f"{parity.n} validation images, {parity.flipped} decisions flipped; expected a lower end above "
-            f"-{parity.margin}; train the quantized model longer, or validate on more images"
+            f"parity: {'; '.join(failures(parity))}. On the gate part, {parity.gate.n} of "
+            f"{parity.gate.n + parity.operating.n} validation images, {parity.gate.n_abnormal} abnormal: AUC float "
+            f"{areas.of_float}, {parity.mode.value} {areas.converted}; {parity.flipped} decisions flipped. "
+            f"{_advice(parity.mode)}, or validate on more images"
         )
         self.parity = parity
+        self.flips = tuple(flips)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Decided:
-    """Calibrated scores (n,) in [0, 1] of one model, and the threshold it would be deployed with."""
-
-    scores: NDArray[np.float64]
-    threshold: float
-
-    @property
-    def alerts(self) -> NDArray[np.bool_]:
-        """Which images are abnormal to this model, (n,)."""
-        found: NDArray[np.bool_] = self.scores >= self.threshold
-        return found
+def failures(parity: Parity) -> tuple[str, ...]:
+    """Return the rules of this module that the figures break, in words, in their order; empty when the gate holds."""
+    return tuple(_broken(parity))
 
 
-def compare(labels: NDArray[np.int64], of_float: Decided, of_int8: Decided, *, margin: float) -> Parity:
-    """Return how the int8 model's answers to validation images compare with the float model's.
-
-    Args:
-        labels: (n,), 0 normal and 1 abnormal, at least two of each.
-        of_float: decisions of the float model, image by image.
-        of_int8: likewise.
-        margin: accepted loss of AUC, 0..1.
-    """
-    pair = statistics.paired_delong(labels, of_float.scores, of_int8.scores)
-    return Parity(
-        schema=1,
-        split="validation",
-        n=len(labels),
-        n_abnormal=int(labels.sum()),
-        auc_float=_area(statistics.delong(labels, of_float.scores)),
-        auc_int8=_area(statistics.delong(labels, of_int8.scores)),
-        difference=Area(value=pair.difference, ci95=pair.ci95),
-        margin=margin,
-        threshold_float=of_float.threshold,
-        threshold_int8=of_int8.threshold,
-        flipped=len(flipped(of_float, of_int8)),
-        passed=pair.ci95[0] > -margin,
-    )
+def _broken(parity: Parity) -> Iterator[str]:
+    difference, found, pairs = parity.areas.difference, parity.point_converted.sensitivity, parity.mcnemar
+    if not difference.ci95[0] > -parity.margin:
+        yield (
+            f"AUC {parity.mode.value} minus float {statistics.shown(difference.value, difference.ci95, form='+.4f')}, "
+            f"expected a lower end above -{parity.margin:g}"
+        )
+    if found.ci95[1] < parity.promised:
+        yield (
+            f"sensitivity at the threshold {found} (float {parity.point_float.sensitivity}), expected an interval that "
+            f"reaches {parity.promised:g}"
+        )
+    if pairs.p_value < parity.significance and pairs.only_converted < pairs.only_float:
+        yield (
+            f"{pairs.only_float} images decided rightly by float alone and {pairs.only_converted} by "
+            f"{parity.mode.value} alone, McNemar p {pairs.p_value:.4f}, expected {parity.significance:g} or more"
+        )
 
 
-def flipped(of_float: Decided, of_int8: Decided) -> tuple[int, ...]:
-    """Return the indices of the images that the two models decide differently, rising."""
-    return tuple(int(index) for index in np.flatnonzero(of_float.alerts != of_int8.alerts))
-
-
-def require(parity: Parity) -> None:
+def require(parity: Parity, flips: Sequence[Flip] = ()) -> None:
     """Return when the gate holds.
 
     Raises:
-        ParityError: the int8 model is not shown to be non-inferior; the figures are in the message.
+        ParityError: a rule is broken; which, and the figures, are in the message.
     """
     if not parity.passed:
-        raise ParityError(parity)
+        raise ParityError(parity, flips)
 
 
-def _area(estimate: statistics.Estimate) -> Area:
-    return Area(value=estimate.value, ci95=estimate.ci95)
+def _advice(mode: Mode) -> str:
+    return {
+        Mode.QAT: "Train the quantized model longer",
+        Mode.PTQ: "Convert with --mode qat",
+        Mode.FLOAT16: "Convert with --mode float32",
+        Mode.FLOAT32: "Check the preprocessing and the outputs of the model",
+    }[mode]

@@ -1,8 +1,9 @@
-"""How far the answers of one int8 model lie apart between back ends, measured on real planes.
+"""How far answers lie apart between back ends, and between the models of one bundle, measured on real planes.
 
-The reference is the back end that converts: LiteRT with XNNPACK. Kernels of LiteRT are compared in this process. A
-peer is any other Python that can run the model: tflite-runtime in an environment of its own (it needs NumPy 1), or
-another architecture under emulation. It answers with its own default back end and says who it is.
+The reference is the int8 model on the back end that converts: LiteRT with XNNPACK. Kernels of LiteRT are compared in
+this process. A peer is any other Python that can run the model: tflite-runtime in an environment of its own (it needs
+NumPy 1), or another architecture under emulation. It answers with its own default back end and says who it is. Another
+member of the bundle, a QDQ or float ONNX, is compared on the back end that this environment has for it.
 
     spread = tolerance.measure(
         model, reference, planes, preprocessing=preprocessing, calibration=calibration, peers=(Path("arm64-python"),)
@@ -16,8 +17,9 @@ import subprocess
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +29,14 @@ from converters import answers
 from converters.answers import Answers
 from converters.operating import scores
 from edgemed import targets
+from edgemed.bundle import models
 from edgemed.errors import ConversionError
 from edgemed.imaging import preprocess
 from edgemed.imaging.preprocess import Preprocessing
-from edgemed.runtime import backends, decision, golden, replay
+from edgemed.runtime import backends, decision, golden, outputs, replay
 from edgemed.runtime.interpreter import Kernels
 
-__all__ = ["measure", "require_peers"]
+__all__ = ["entry", "measure", "of_float", "require_peers"]
 
 _SECONDS_A_PLANE = 5.0  # generous: an emulated Cortex-A76 took 0.2
 _START_SECONDS = 60.0
@@ -57,8 +60,9 @@ def measure(
     preprocessing: Preprocessing,
     calibration: decision.Calibration,
     peers: Sequence[Path] = (),
+    others: Mapping[str, bytes] = MappingProxyType({}),
 ) -> golden.Tolerance:
-    """Return the largest differences from the reference, one entry a back end and kernel set.
+    """Return the largest differences from the reference, one entry a member, back end and kernel set.
 
     Args:
         model: int8 TFLite file.
@@ -67,31 +71,66 @@ def measure(
         preprocessing: that made the planes; the steps say how far planes of two platforms may lie apart.
         calibration: for the difference of scores.
         peers: Python executables of environments with NumPy, OpenCV and an inference back end.
+        others: further models of the bundle by member name, which a back end of this environment can run.
 
     Raises:
         ConversionError: a peer failed, with its last line in the message, or it answered something else.
+        BundleError: another member breaks the model contract.
+        InferenceError: another member cannot be run, or a float model answered NaN or infinity.
+        MissingDependencyError: no back end for another member is installed.
     """
-    others = [answers.of(backends.load(model, backend="litert", kernels=Kernels.REFERENCE), planes)]
+    asked = [answers.of(backends.load(model, backend="litert", kernels=Kernels.REFERENCE), planes)]
     for python in peers:
-        others += [_asked(python, model, planes, reference, kernels) for kernels in Kernels]
+        asked += [_asked(python, model, planes, reference, kernels) for kernels in Kernels]
+    found = [(models.INT8, other) for other in (reference, *asked)]
+    for member, raw in others.items():
+        (backend, *_) = models.MODELS[member].backends
+        found.append((member, answers.of(backends.load(raw, backend=backend), planes)))
     gray = preprocess.tolerance_gray(preprocessing)
     return golden.Tolerance(
         schema=1,
         reference=f"{reference.backend}/{reference.kernels.value}/{reference.architecture}",
-        entries=tuple(_entry(reference, other, calibration, plane_gray=gray) for other in (reference, *others)),
+        entries=tuple(
+            entry(reference, other, member=member, calibration=calibration, plane_gray=gray) for member, other in found
+        ),
     )
 
 
-def _entry(reference: Answers, other: Answers, calibration: decision.Calibration, *, plane_gray: int) -> golden.Entry:
-    lsb = np.abs(reference.integers["logit"].astype(np.int32) - other.integers["logit"])
+def of_float(model: bytes, reference: Answers, planes: NDArray[np.uint8]) -> float:
+    """Return the largest difference of a logit between the kernels of LiteRT, in its unit, for a float model.
+
+    Args:
+        model: float TFLite file.
+        reference: its answers on LiteRT with XNNPACK.
+        planes: (N, H, W) uint8, the same that gave the reference.
+    """
+    other = answers.of(backends.load(model, backend="litert", kernels=Kernels.REFERENCE), planes)
+    return float(np.abs(reference.logits - other.logits).max())
+
+
+def entry(
+    reference: Answers, other: Answers, *, member: str, calibration: decision.Calibration, plane_gray: int
+) -> golden.Entry:
+    """Return the largest differences of one member's answers from the reference's, for the same planes.
+
+    Args:
+        reference: of the int8 model, on the back end that converts.
+        other: of any member, in integers or in real numbers.
+        member: name of the model that gave ``other``.
+        calibration: for the difference of scores.
+        plane_gray: grey levels that planes of two platforms may lie apart.
+    """
+    lsb = outputs.lsb_apart(other.real("logit"), reference.integers["logit"], reference.quantization("logit"))
     apart = np.abs(scores(reference.logits, calibration) - scores(other.logits, calibration))
     return golden.Entry(
+        member=member,
+        accelerated=other.accelerated,
         backend=other.backend,
         kernels=other.kernels,
         architecture=other.architecture,
-        n=len(lsb),
+        n=len(apart),
         plane_gray=plane_gray,
-        logit_lsb=int(lsb.max()),
+        logit_lsb=lsb,
         score=float(apart.max()),
     )
 
@@ -131,9 +170,8 @@ def _read(path: Path, reference: Answers, kernels: Kernels, python: Path) -> Ans
         backend=str(found[replay.BACKEND]),
         kernels=kernels,
         architecture=targets.architecture(str(found[replay.MACHINE])),
-        integers={name: found[name] for name in reference.integers},
-        scales=reference.scales,
-        zero_points=reference.zero_points,
+        tensors={name: found[name] for name in reference.integers},
+        specs=reference.specs,
     )
 
 

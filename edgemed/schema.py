@@ -17,7 +17,7 @@ import msgspec
 
 from edgemed.errors import ConfigError, EdgemedError
 
-__all__ = ["decode_json", "decode_yaml", "encode_json", "near_match", "to_builtins"]
+__all__ = ["decode_json", "decode_yaml", "encode_json", "from_builtins", "near_match", "to_builtins"]
 
 Value = TypeVar("Value")
 
@@ -42,7 +42,7 @@ def decode_json(raw: bytes, kind: type[Value], *, source: str, error: type[Edgem
         tree = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
         raise error(f"{source}: expected JSON, got bytes that are not: {err}") from err
-    return _convert(tree, kind, source=source, error=error, strict=True)
+    return from_builtins(tree, kind, source=source, error=error)
 
 
 def decode_yaml(raw: bytes, kind: type[Value], *, source: str, error: type[EdgemedError] = ConfigError) -> Value:
@@ -59,7 +59,7 @@ def decode_yaml(raw: bytes, kind: type[Value], *, source: str, error: type[Edgem
     except (yaml.YAMLError, RecursionError, UnicodeDecodeError, ValueError) as err:
         detail = " ".join(str(err).split())
         raise error(f"{source}: expected YAML, got text that is not: {detail}") from err
-    return _convert(tree, kind, source=source, error=error, strict=True)
+    return from_builtins(tree, kind, source=source, error=error)
 
 
 def encode_json(value: Any) -> bytes:
@@ -67,16 +67,21 @@ def encode_json(value: Any) -> bytes:
     return msgspec.json.encode(value, order="sorted")
 
 
+def from_builtins(tree: Any, kind: type[Value], *, source: str, error: type[EdgemedError] = ConfigError) -> Value:
+    """Return dicts, lists, strings and numbers, as JSON or YAML give them, as a value of ``kind``.
+
+    Raises:
+        EdgemedError: of class ``error``: an unknown or missing key, a wrong type, a value out of range.
+    """
+    try:
+        return msgspec.convert(tree, kind, strict=True)
+    except msgspec.ValidationError as err:
+        raise error(_worded(str(err), tree, kind, source)) from err
+
+
 def to_builtins(value: Any) -> Any:
     """Return a struct as dicts, lists, strings and numbers, in field order."""
     return msgspec.to_builtins(value)
-
-
-def _convert(tree: Any, kind: type[Value], *, source: str, error: type[EdgemedError], strict: bool) -> Value:
-    try:
-        return msgspec.convert(tree, kind, strict=strict)
-    except msgspec.ValidationError as err:
-        raise error(_worded(str(err), tree, kind, source)) from err
 
 
 def _worded(message: str, tree: Any, kind: Any, source: str) -> str:

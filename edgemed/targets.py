@@ -10,6 +10,7 @@ so a number without its unit (``ram`` for ``ram_mib``) is one too. Code asks ``t
 from __future__ import annotations
 
 import enum
+import functools
 import platform
 from collections.abc import Mapping
 from importlib import resources
@@ -29,6 +30,7 @@ __all__ = [
     "Budget",
     "Delegate",
     "Memory",
+    "Precision",
     "Store",
     "Target",
     "Transport",
@@ -56,11 +58,18 @@ _ARCHITECTURES: Mapping[str, Architecture] = {
 
 
 class Accelerator(str, enum.Enum):
-    """What runs the int8 graph besides the CPU."""
+    """What runs the graph besides the CPU."""
 
     NONE = "none"
     EDGETPU = "edgetpu"
     TENSORRT = "tensorrt"
+
+
+class Precision(str, enum.Enum):
+    """Numbers that the accelerator, or the CPU where there is none, computes the graph in."""
+
+    INT8 = "int8"
+    FLOAT16 = "float16"
 
 
 class Use(str, enum.Enum):
@@ -128,6 +137,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         id: the stem of its file in `firmware_configs`.
         arch: architectures of the CPU that runs edgemed, as `architecture` names them.
+        precision: of the graph on the accelerator; without one, on the CPU. Float16 is for TensorRT without INT8.
         threads: inference threads on the CPU.
         budget_xray_still: for `Use.XRAY_STILL`; benchmark scenario ``single`` is held against it.
         budget_us_cine_30: for `Use.US_CINE_30`; benchmark scenario ``stream`` is held against it.
@@ -138,6 +148,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     summary: Text
     arch: Annotated[tuple[Architecture, ...], Meta(min_length=1, max_length=2)]
     accelerator: Accelerator
+    precision: Precision
     delegate: Delegate
     threads: Annotated[int, Meta(ge=1, le=256)]
     memory: Memory
@@ -145,6 +156,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     transport: Transport
     budget_xray_still: Budget
     budget_us_cine_30: Budget
+
+    def __post_init__(self) -> None:
+        if self.precision is Precision.FLOAT16 and self.accelerator is not Accelerator.TENSORRT:
+            raise ValueError(f"precision: expected int8 with accelerator {self.accelerator.value}, got float16")
 
     def budget(self, use: Use) -> Budget:
         """Return the latency budget of a use."""
@@ -161,8 +176,9 @@ def parse(raw: bytes, *, source: str) -> Target:
     return schema.decode_yaml(raw, Target, source=source)
 
 
+@functools.cache
 def load(target_id: str) -> Target:
-    """Return the target that ships under this id.
+    """Return the target that ships under this id; its file is read once.
 
     Raises:
         ConfigError: no such id (the message lists them and the near match), or its file is wrong.

@@ -1,4 +1,4 @@
-"""Quantized tensors as values: scale and zero point, both directions, and the input look-up table.
+"""Tensors as values: scale and zero point, both directions, and the look-up tables of the input.
 
     q = Quantization(scale=0.5, zero_point=-3)
     tensors.dequantize(tensors.quantize(values, q), q)
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Quantization", "TensorSpec", "dequantize", "input_table", "quantize"]
+__all__ = ["Quantization", "TensorSpec", "dequantize", "input_table", "quantize", "real_table"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,10 @@ class Quantization:
 
 @dataclass(frozen=True, kw_only=True)
 class TensorSpec:
-    """Name in the signature, static shape, numpy dtype name, and quantization (None for a float tensor)."""
+    """Name in the signature, static shape, numpy dtype name, and quantization (None for a float tensor).
+
+    A float32 tensor of a model is in real units; grey levels 0..255 for its plane.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -75,5 +78,12 @@ def dequantize(values: NDArray[np.int8], q: Quantization) -> NDArray[np.float64]
 def input_table(q: Quantization) -> NDArray[np.int8]:
     """Return the (256,) int8 table that maps a plane's grey level to the input tensor's integer."""
     table = quantize(np.arange(256, dtype=np.float64), q)
+    table.setflags(write=False)
+    return table
+
+
+def real_table() -> NDArray[np.float32]:
+    """Return the (256,) float32 table that maps a plane's grey level to a float input tensor: the level itself."""
+    table = np.arange(256, dtype=np.float32)
     table.setflags(write=False)
     return table

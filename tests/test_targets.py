@@ -62,6 +62,16 @@ def test_number_of_a_device_carries_its_source(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DEVICES)
+def test_precision_carries_its_source(name: str) -> None:
+    text = (FOLDER / f"{name}.yaml").read_text("utf-8")
+    assert re.search(r"^precision: \w+  # .+$", text, re.MULTILINE)
+
+
+def test_only_a_gpu_without_int8_computes_in_float16() -> None:
+    assert [n for n in DEVICES if targets.load(n).precision is targets.Precision.FLOAT16] == ["jetson-nano"]
+
+
+@pytest.mark.parametrize("name", DEVICES)
 def test_number_carries_its_unit(name: str) -> None:
     text = (FOLDER / f"{name}.yaml").read_text("utf-8")
     keys = {line.split(":")[0].strip() for line in numbered_lines(text)}
@@ -127,6 +137,17 @@ WRONG = {
         "accelerator: tpu",
         "accelerator: invalid enum value 'tpu', value 'tpu'",
     ),
+    "wrong-precision": (
+        "precision: int8",
+        "precision: int4",
+        "precision: invalid enum value 'int4', value 'int4'",
+    ),
+    "precision-that-the-accelerator-lacks": (
+        "precision: int8",
+        "precision: float16",
+        "precision: expected int8 with accelerator edgetpu, got float16",
+    ),
+    "missing-precision": ("precision: int8", "# precision: int8", "precision: required key is missing"),
     "range": ("threads: 1", "threads: 0", "threads: expected `int` >= 1, value 0"),
     "relative-store": (
         "path: null",

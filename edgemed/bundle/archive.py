@@ -3,7 +3,7 @@
 Rules: the same members, version and keys give the same bytes; an `Archive` is only taken apart, a `Bundle` comes from
 `edgemed.bundle.trust` alone and is verified.
 
-    raw = archive.build_from_folder(folder, version="1.0.0", release=1, private_keys=[key])
+    raw = archive.build_from_folders([folder], version="1.0.0", release=1, private_keys=[key])
     contents = archive.read(raw)
 """
 
@@ -17,19 +17,24 @@ from typing import Any
 
 import msgspec
 
-from edgemed import files, schema
-from edgemed.bundle import signing, stored_zip
+from edgemed import files, schema, targets
+from edgemed.bundle import models, signing, stored_zip
 from edgemed.bundle.keys import PrivateKey, PublicKey
-from edgemed.bundle.manifest import MINIMUM_RUNTIME, MODEL, REQUIRED_MEMBERS, Artifact, Manifest, Member, parse_artifact
+from edgemed.bundle.manifest import (
+    MINIMUM_RUNTIME,
+    MODEL,
+    REQUIRED_MEMBERS,
+    ArtifactDocument,
+    Manifest,
+    Member,
+)
 from edgemed.bundle.stored_zip import ARCHIVE_LIMIT_BYTES
 from edgemed.errors import BundleError, ConfigError
 
-__all__ = ["ARCHIVE_LIMIT_BYTES", "MANIFEST", "Archive", "Bundle", "build", "build_from_folder", "read"]
+__all__ = ["ARCHIVE_LIMIT_BYTES", "MANIFEST", "Archive", "Bundle", "build", "build_from_folders", "read"]
 
 MANIFEST = "manifest.json"
-_ARTIFACT = "artifact.json"
 _SIGNATURES = "signatures/"
-_ARTIFACT_LIMIT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,7 +74,7 @@ def read(raw: bytes) -> Archive:
     """Return a bundle file taken apart; its form is checked byte for byte, its signatures and digests are not.
 
     Raises:
-        BundleError: not a canonical archive, or without ``manifest.json``.
+        BundleError: not a canonical archive, without ``manifest.json``, or with a model larger than its limit.
     """
     everything = stored_zip.read(raw)
     manifest = everything.pop(MANIFEST, None)
@@ -77,11 +82,12 @@ def read(raw: bytes) -> Archive:
         raise BundleError(f"archive: has no {MANIFEST}; is it an .edgemed file?")
     envelopes = {name: data for name, data in everything.items() if name.startswith(_SIGNATURES)}
     members = {name: data for name, data in everything.items() if name not in envelopes}
+    _require_model_sizes(members)
     return Archive(manifest=manifest, envelopes=MappingProxyType(envelopes), members=MappingProxyType(members))
 
 
 def build(
-    artifact: Artifact,
+    artifact: ArtifactDocument,
     members: Mapping[str, bytes],
     *,
     version: str,
@@ -100,13 +106,15 @@ def build(
         minimum_runtime: oldest edgemed version that may open the bundle.
 
     Raises:
-        ConfigError: a required member is absent, ``decision.json`` or an evaluation among the evidence is of another
-            model or version, or a value is out of range.
-        BundleError: a member's name or the total size is outside what an archive holds.
+        ConfigError: a required member is absent, a target has no model or a model no target, ``decision.json`` or an
+            evaluation among the evidence is of another model or version, or a value is out of range.
+        BundleError: a member's name, the size of a model or the total size is outside what an archive holds.
     """
     if not private_keys:
         raise ValueError("private_keys: expected at least one, got none")
+    _require_models(members)
     _require_members(members)
+    _require_admission(artifact.targets, members)
     _require_binding(members)
     _require_own_evaluations(members)
     manifest = _manifest(artifact, members, version=version, release=release, minimum_runtime=minimum_runtime)
@@ -117,40 +125,39 @@ def build(
     return stored_zip.write({**members, **envelopes, MANIFEST: manifest})
 
 
-def build_from_folder(
-    folder: Path,
+def build_from_folders(
+    folders: Sequence[Path],
     *,
     version: str,
     release: int,
     private_keys: Sequence[PrivateKey],
     evidence: Sequence[Path] = (),
 ) -> bytes:
-    """Return a bundle file of an artifact folder: ``artifact.json`` and the members as they lie in the bundle.
+    """Return a bundle file of artifact folders: ``artifact.json`` and the members as they lie in the bundle.
 
     Args:
-        folder: what ``edgemed convert`` wrote.
+        folders: what ``edgemed convert`` wrote, one or more; several of one model, each with members for its targets.
         version: as in `build`.
         release: as in `build`.
         private_keys: as in `build`.
         evidence: JSON files that enter as ``evidence/NAME``; the figures of evaluations enter the model card too.
 
     Raises:
-        ConfigError: as `build`; or the folder holds something no bundle does, or a file is missing or unreadable.
+        ConfigError: as `build` and `artifacts.read`; or a file of evidence is missing, unreadable or no JSON.
         BundleError: as `build`.
     """
-    raw = files.read_bounded(folder / _ARTIFACT, limit_bytes=_ARTIFACT_LIMIT_BYTES, error=ConfigError)
-    artifact = parse_artifact(raw, source=str(folder / _ARTIFACT))
-    members = _folder_members(folder)
+    from edgemed.bundle import artifacts, card  # here: a device opens bundles and makes none
+
+    contents = artifacts.read(folders)
+    members = dict(contents.members)
     for path in evidence:
         name = f"evidence/{path.name}"
         if name in members:
             raise ConfigError(f"{path}: the bundle has {name} already; rename one of the two")
         members[name] = _evidence(path)
     if "card.md" in members:
-        from edgemed.bundle import card  # here: a device opens bundles and makes none
-
         members["card.md"] = card.with_evaluations(members["card.md"], _evidence_of(members))
-    return build(artifact, members, version=version, release=release, private_keys=private_keys)
+    return build(contents.document, members, version=version, release=release, private_keys=private_keys)
 
 
 def _require_members(members: Mapping[str, bytes]) -> None:
@@ -158,6 +165,39 @@ def _require_members(members: Mapping[str, bytes]) -> None:
         raise ConfigError(f"bundle: {', '.join(missing)}: required and missing; make the folder with 'edgemed convert'")
     if taken := [name for name in members if name == MANIFEST or name.startswith(_SIGNATURES)]:
         raise ConfigError(f"bundle: {', '.join(taken)}: written by the build itself; remove it from the members")
+
+
+def _require_models(members: Mapping[str, bytes]) -> None:
+    """Refuse a model that no device would ever look for."""
+    for name in sorted(members):
+        if name.startswith("model/") and name not in models.MODELS:
+            known = ", ".join(models.MODELS)
+            raise ConfigError(
+                f"bundle: {name}: expected a model among {known}; remove it, or convert with --mode qat or ptq"
+            )
+    _require_model_sizes(members)
+
+
+def _require_model_sizes(members: Mapping[str, bytes]) -> None:
+    for name, model in models.MODELS.items():
+        if (size := len(members.get(name, b""))) > model.limit_bytes:
+            raise BundleError(f"{name}: {size} bytes are more than the {model.limit_bytes} accepted")
+
+
+def _require_admission(target_ids: Sequence[str], members: Mapping[str, bytes]) -> None:
+    """Refuse targets without the model that they run, and a model for an accelerator that no target has."""
+    for target_id in target_ids:
+        if (needed := models.admitted(targets.load(target_id))[0]) not in members:
+            raise ConfigError(
+                f"artifact.json: targets: {target_id} needs {needed}, which is missing; "
+                f"convert with --target {target_id}, or leave the target out"
+            )
+    for name in models.MODELS:
+        if name in members and name != MODEL and not set(models.admits((name,))) & set(target_ids):
+            raise ConfigError(
+                f"artifact.json: targets: expected one that runs {name}, such as {models.admits((name,))[0]}, got "
+                f"{', '.join(target_ids)}; name it, or remove the model"
+            )
 
 
 def _require_binding(members: Mapping[str, bytes]) -> None:
@@ -189,7 +229,7 @@ def _evidence_of(members: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def _manifest(
-    artifact: Artifact, members: Mapping[str, bytes], *, version: str, release: int, minimum_runtime: str
+    artifact: ArtifactDocument, members: Mapping[str, bytes], *, version: str, release: int, minimum_runtime: str
 ) -> bytes:
     """Return the canonical manifest; a value out of range is refused here, where the one who builds can mend it."""
     listed = {name: Member(sha256=files.sha256(data), size_bytes=len(data)) for name, data in members.items()}
@@ -197,28 +237,6 @@ def _manifest(
     raw = schema.encode_json(Manifest(**described, minimum_runtime=minimum_runtime, members=listed))
     schema.decode_json(raw, Manifest, source="bundle")
     return raw
-
-
-def _folder_members(folder: Path) -> dict[str, bytes]:
-    """Return every file of an artifact folder but ``artifact.json``, by its name in the bundle."""
-    members: dict[str, bytes] = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if name == _ARTIFACT or (path.is_dir() and not path.is_symlink()):
-            continue
-        if path.is_symlink() or not _belongs(name):
-            raise ConfigError(f"{path}: is no part of a bundle; remove it, or give results with --evidence")
-        members[name] = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=ConfigError)
-    return members
-
-
-def _belongs(name: str) -> bool:
-    """Tell whether a bundle has a place for a file of this name."""
-    folder, _, leaf = name.rpartition("/")
-    if not folder:
-        return name in {"preprocessing.json", "decision.json", "card.md", "sbom.cdx.json"}
-    suffixes = {"model": (".tflite", ".onnx"), "golden": (".json", ".png"), "evidence": (".json",)}
-    return leaf.endswith(suffixes.get(folder, ())) and not leaf.startswith(".")
 
 
 def _evidence(path: Path) -> bytes:

@@ -1,6 +1,6 @@
 """The manifest: what a bundle is, what it may be used for, and the digest of everything in it.
 
-An artifact folder states the same about a model before it has a version: `Artifact`, in ``artifact.json``.
+An artifact folder states the same about a model before it has a version: `ArtifactDocument`, in ``artifact.json``.
 
     manifest = manifest.parse(raw)
     artifact = manifest.parse_artifact(raw, source="runs/cxr/coral-usb/artifact.json")
@@ -21,7 +21,7 @@ __all__ = [
     "MINIMUM_RUNTIME",
     "MODEL",
     "REQUIRED_MEMBERS",
-    "Artifact",
+    "ArtifactDocument",
     "Manifest",
     "Member",
     "parse",
@@ -59,20 +59,20 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     labels: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
 
 
-class Artifact(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ArtifactDocument(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a converter knows about the model it wrote: ``artifact.json``, the part of a manifest without a version.
 
     Attributes:
-        targets: ids of `firmware_configs` that a member admits.
+        targets: ids of `firmware_configs` that a member admits; none where the model is for comparison only.
         outputs: signature names the model has; what its task defines and is missing here is absent.
     """
 
     schema: Literal[1] = 1
-    targets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
+    targets: Annotated[tuple[Name, ...], Meta(max_length=64)]
     outputs: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=16)]
 
 
-class Manifest(Artifact, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Manifest(ArtifactDocument, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Identity, admission and integrity of a bundle; ``manifest.json`` is its canonical JSON.
 
     Attributes:
@@ -85,6 +85,7 @@ class Manifest(Artifact, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     schema: Literal[1]
+    targets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=64)]
     version: Version
     release: Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
     minimum_runtime: Version
@@ -100,10 +101,10 @@ def parse(raw: bytes) -> Manifest:
     return schema.decode_json(raw, Manifest, source="manifest.json", error=BundleError)
 
 
-def parse_artifact(raw: bytes, *, source: str) -> Artifact:
+def parse_artifact(raw: bytes, *, source: str) -> ArtifactDocument:
     """Return ``artifact.json`` as a value.
 
     Raises:
         ConfigError: not JSON, unknown key, missing key, wrong type or a value out of range.
     """
-    return schema.decode_json(raw, Artifact, source=source)
+    return schema.decode_json(raw, ArtifactDocument, source=source)

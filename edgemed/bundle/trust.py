@@ -6,8 +6,8 @@
    looked at, so that a wrong path is called that.
 1. Without a trusted key nothing else is read.
 2. The size is bounded before anything is read into memory or taken apart.
-3. The archive is taken apart, with bounds on members, names and sizes, and must equal the archive rebuilt from its
-   members byte for byte: headers, order, times, modes, checksums and nothing before, between or after.
+3. The archive is taken apart, with bounds on members, names, sizes and each model, and must equal the archive rebuilt
+   from its members byte for byte: headers, order, times, modes, checksums and nothing before, between or after.
 4. Every envelope is taken apart, must equal the envelope rebuilt from its values, and lies under its key's name.
 5. Every signature by a trusted key holds over the raw bytes, and there is at least one. One invalid signature refuses
    the bundle even when others hold; a signature by a key that is not known here counts for nothing.

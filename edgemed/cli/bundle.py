@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgemed.bundle.keys import PrivateKey, PublicKey
+    from edgemed.bundle.manifest import Manifest
     from edgemed.bundle.trust import Inspection
 
 __all__ = ["app"]
@@ -23,7 +24,11 @@ app = typer.Typer(help="Build, show and check signed bundles.", no_args_is_help=
 
 @app.command(cls=Once)
 def build(
-    folder: Path = typer.Argument(..., metavar="FOLDER", help="Artifact folder that 'edgemed convert' wrote."),
+    folders: list[Path] = typer.Argument(
+        ...,
+        metavar="FOLDER...",
+        help="Artifact folder that 'edgemed convert' wrote; several of one model are put together.",
+    ),
     *,
     key: Path = typer.Option(..., help="Private key to sign with; make one with 'edgemed keys new'."),
     out: Path = typer.Option(..., help="Bundle to write, e.g. chest-xray-1.0.0.edgemed."),
@@ -40,11 +45,16 @@ def build(
     ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
-    """Make a signed bundle of an artifact folder; the same inputs give the same bytes."""
+    """Make a signed bundle of artifact folders; the same inputs give the same bytes.
+
+    Several folders are of one conversion: what lies in more than one is the same, and the bundle admits all targets.
+    """
     from edgemed.bundle import archive, trust
 
     signer = _private_key(key, passphrase_file)
-    raw = archive.build_from_folder(folder, version=version, release=release, private_keys=[signer], evidence=evidence)
+    raw = archive.build_from_folders(
+        folders, version=version, release=release, private_keys=[signer], evidence=evidence
+    )
     # What is written is what opens: the new bundle passes every check before it has a name.
     bundle = trust.verify(raw, keys=[signer.public])
     output.write_file(out, raw)
@@ -143,8 +153,24 @@ def _document(shown: Inspection, *, card: bool) -> dict[str, object]:
         "digest": shown.digest,
         "size_bytes": shown.size_bytes,
         "manifest": shown.manifest,
+        "models": _models(shown.manifest),
         **({"card": shown.card} if card else {}),
     }
+
+
+def _models(manifest: Manifest) -> list[dict[str, Any]]:
+    """Return each model of a bundle with what it is for, and the targets that run it."""
+    from edgemed.bundle import models
+
+    return [
+        {
+            "member": name,
+            "accelerator": models.MODELS[name].accelerator.value,
+            "precision": models.MODELS[name].precision.value,
+            "targets": ids,
+        }
+        for name, ids in models.by_member(manifest.targets, manifest.members).items()
+    ]
 
 
 def _print_card(shown: Inspection) -> None:
@@ -175,6 +201,7 @@ def _lines(shown: Inspection) -> list[tuple[str, str]]:
         ("labels", ", ".join(manifest.labels)),
         ("outputs", ", ".join(manifest.outputs)),
         ("targets", ", ".join(manifest.targets)),
+        *((f"runs {model['member']}", ", ".join(model["targets"]) or "none of them") for model in _models(manifest)),
         ("needs edgemed", f"{manifest.minimum_runtime} or newer"),
         *((name, f"{member.size_bytes} bytes  {member.sha256}") for name, member in sorted(manifest.members.items())),
     ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from edgemed.cli import output
+
+if TYPE_CHECKING:
+    from edgemed.targets import Target
 
 __all__ = ["app"]
 
@@ -32,14 +35,46 @@ def show(
     device: str = typer.Argument(..., metavar="ID", help="Device id, as `devices list` shows it."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
-    """Show one device: memory, store, transport and the latency budget of each use."""
+    """Show one device: what it runs, memory, store, transport and the latency budget of each use."""
     from edgemed import schema, targets
 
-    tree = schema.to_builtins(targets.load(device))
+    target = targets.load(device)
+    tree, runs, absent = schema.to_builtins(target), _runs(target), _fallback(target)
     if json:
-        output.print_json({"device": tree})
-    else:
-        output.fields(_lines(tree))
+        output.print_json({"device": tree, "runs": runs, "fallback": absent})
+        return
+    shown = [("runs" if not place else "else", _described(entry)) for place, entry in enumerate(runs)]
+    output.fields([*_lines(tree), *shown, *([("fallback", absent)] if absent else [])])
+
+
+def _runs(target: Target) -> list[dict[str, Any]]:
+    """Return the models of a bundle that the device runs, the preferred one first, with what each needs."""
+    from edgemed.bundle import models
+
+    return [
+        {
+            "member": name,
+            "on": models.MODELS[name].accelerator.value.replace("none", "cpu"),
+            "precision": models.MODELS[name].precision.value,
+            "backends": models.MODELS[name].backends,
+        }
+        for name in models.admitted(target)
+    ]
+
+
+def _described(entry: dict[str, Any]) -> str:
+    return f"{entry['member']}, {entry['precision']} on {entry['on']}, back end {' or '.join(entry['backends'])}"
+
+
+def _fallback(target: Target) -> str | None:
+    """Return what happens where the accelerator cannot be used; None for a device without one."""
+    from edgemed.bundle import models
+
+    if models.for_accelerator(target) is None:
+        return None
+    return (
+        f"where {target.accelerator.value} cannot be used, the CPU computes, and every result says so with the reason"
+    )
 
 
 def _lines(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

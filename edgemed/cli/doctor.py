@@ -126,14 +126,31 @@ def _library(distribution: str, module: str) -> Check:
 
 
 def _backends() -> Iterator[Check]:
+    from edgemed.bundle import models
     from edgemed.runtime import backends
 
     available = backends.available()
+    needed = models.MODELS[models.INT8].backends
     for name, module in backends.BACKENDS.items():
         works = name in available
         detail = "installed" if works else f"needs {importlib.import_module(module).REQUIRES}"
-        # One is enough: each is needed only when no other is there.
-        yield Check(part="back end", name=name, works=works, needed=not available, detail=detail)
+        if works and name == "onnxruntime":
+            works, detail = _onnxruntime()
+        # Every bundle has an int8 TFLite model: one back end for it is enough, each is needed when no other is there.
+        lacking = name in needed and not set(needed) & set(available)
+        yield Check(part="back end", name=name, works=works, needed=lacking, detail=detail)
+
+
+def _onnxruntime() -> tuple[bool, str]:
+    """Load onnxruntime, and say whether it has TensorRT."""
+    from edgemed.runtime.backends import onnxruntime
+
+    try:
+        providers = onnxruntime.providers()
+    except EdgemedError as err:
+        return False, str(err)
+    tensorrt = "with" if onnxruntime.TENSORRT in providers else "without"
+    return True, f"installed, {tensorrt} TensorRT"
 
 
 def _bundle(name: str) -> Check:

@@ -16,7 +16,7 @@ from edgemed.errors import MissingDependencyError
 __all__ = ["load", "require"]
 
 _LOGGER = logging.getLogger(__name__)
-_MODULES = {"train": ("keras", "tensorflow", "sklearn")}
+_MODULES = {"train": ("keras", "tensorflow", "sklearn", "matplotlib", "jinja2")}
 
 
 def require(extra: str) -> None:

@@ -34,7 +34,12 @@ def screen(
     heatmaps: Path | None = typer.Option(
         None, parser=arguments.path, metavar="DIR", help="Write the evidence of each frame here, as PNG."
     ),
-    backend: str | None = typer.Option(None, help="litert or tflite-runtime. Default: the first that is installed."),
+    target: str | None = typer.Option(
+        None, metavar="ID", help="What this machine is; see 'edgemed devices list'. Default: its generic target."
+    ),
+    backend: str | None = typer.Option(
+        None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model."
+    ),
     threads: int = typer.Option(1, min=1, max=_THREADS, help="Threads for the inference."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
     fail_on_alert: bool = typer.Option(False, "--fail-on-alert", help="Exit 10 when any frame is an alert."),
@@ -49,11 +54,13 @@ def screen(
     from edgemed.cli import output, screenings
     from edgemed.runtime import worklist
 
-    screener = _opened(bundle, trusted, backend, threads)
+    screener = _opened(bundle, trusted, target=target, backend=backend, threads=threads)
     if heatmaps is not None:
         screenings.require_folder(heatmaps, option="--heatmaps")
     for sentence in screener.absent:
         output.note(f"{screener.bundle.manifest.name}: {sentence}")
+    for sentence in screenings.about_selection(screener):
+        output.note(sentence)
     results: list[dict[str, Any]] = []
     try:
         with closing(_shown(worklist.expand(inputs))) as paths:
@@ -68,7 +75,9 @@ def screen(
     raise typer.Exit(screenings.exit_code(results, fail_on_alert=fail_on_alert))
 
 
-def _opened(bundle: str | None, trusted: list[Path], backend: str | None, threads: int) -> Screener:
+def _opened(
+    bundle: str | None, trusted: list[Path], *, target: str | None, backend: str | None, threads: int
+) -> Screener:
     """Return a screener for the bundle named on the command line."""
     from edgemed.runtime.screener import Screener
 
@@ -84,7 +93,7 @@ def _opened(bundle: str | None, trusted: list[Path], backend: str | None, thread
         from edgemed.bundle.keys import read_public
 
         keys = tuple(map(read_public, trusted))
-    return Screener.open(bundle, keys=keys, backend=backend, threads=threads)
+    return Screener.open(bundle, keys=keys, target=target, backend=backend, threads=threads)
 
 
 def _judge(screener: Screener, paths: Iterable[Path], folder: Path | None, results: list[dict[str, Any]]) -> None:

@@ -23,6 +23,7 @@ __all__ = [
     "ALERT",
     "COLUMNS",
     "about",
+    "about_selection",
     "document",
     "exit_code",
     "latency_cells",
@@ -47,9 +48,8 @@ def document(screener: Screener, results: Sequence[dict[str, Any]]) -> dict[str,
 
 def about(screener: Screener) -> dict[str, Any]:
     """Return what judged, and on what it ran."""
-    from edgemed import targets
-
     manifest, interpreter = screener.bundle.manifest, screener.classifier.interpreter
+    selection = screener.selection
     return {
         "bundle": {
             "name": manifest.name,
@@ -59,11 +59,20 @@ def about(screener: Screener) -> dict[str, Any]:
         },
         "runtime": {
             "backend": interpreter.backend,
-            "target": targets.generic_id(),
+            "target": selection.target,
             "threads": interpreter.threads,
-            "fallback": False,
+            "fallback": selection.fallback,
+            "member": selection.member,
+            "reason": "; ".join(selection.reasons) or None,
         },
     }
+
+
+def about_selection(screener: Screener) -> list[str]:
+    """Return what to say of the model that runs: why the CPU computes, and that this is not the target's machine."""
+    selection = screener.selection
+    said = [f"{selection.target}: runs {selection.member} on the CPU: {reason}" for reason in selection.reasons]
+    return [*said, selection.elsewhere] if selection.elsewhere else said
 
 
 def result(found: Screening, heatmap: str | None) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def train(
     from edgemed.training import weights
 
     chosen = recipes.load(recipe)
-    start = weights.locate(chosen.model, data, given=pretrained, from_scratch=from_scratch)
+    start = weights.locate(recipes.network(chosen), data, given=pretrained, from_scratch=from_scratch)
     extras.load("train")
     from edgemed.training import fit
 

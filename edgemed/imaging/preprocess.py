@@ -13,6 +13,7 @@ that a stretch which comes first sees the whole depth.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -20,13 +21,16 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
+from edgemed import files
 from edgemed import schema as documents
-from edgemed.errors import BundleError, EdgemedError
+from edgemed.errors import BundleError, ConfigError, EdgemedError
 from edgemed.imaging import geometry, intensity
 from edgemed.imaging.frame import Frame, Pixels
 from edgemed.imaging.steps import Contrast, CropBorder, Denoise, Percentile, Sharpen, Step
 
-__all__ = ["Preprocessing", "apply", "encode", "is_exact", "parse", "tolerance_gray"]
+__all__ = ["Preprocessing", "apply", "encode", "is_exact", "parse", "read", "tolerance_gray"]
+
+_LIMIT_BYTES = 1 << 16
 
 SidePx = Annotated[int, Meta(ge=8, le=1024)]
 
@@ -54,6 +58,17 @@ def parse(raw: bytes, *, source: str = "preprocessing.json", error: type[Edgemed
         EdgemedError: of class ``error``: not JSON, unknown key, missing key, wrong type or a value out of range.
     """
     return documents.decode_json(raw, Preprocessing, source=source, error=error)
+
+
+def read(path: Path) -> Preprocessing:
+    """Return the steps in a file of the form of ``preprocessing.json``; as YAML, unless its name ends in .json.
+
+    Raises:
+        ConfigError: the file is missing, too large or unreadable, or as `parse`.
+    """
+    raw = files.read_bounded(path, limit_bytes=_LIMIT_BYTES, error=ConfigError)
+    decode = documents.decode_json if path.suffix == ".json" else documents.decode_yaml
+    return decode(raw, Preprocessing, source=str(path))
 
 
 def encode(preprocessing: Preprocessing) -> bytes:

@@ -1,7 +1,8 @@
 """A ``classify`` model behind its contract: a uint8 plane in; logit, evidence map and embedding out.
 
-Rules: the int8 input is the plane through a 256-entry table; outputs are real numbers in float64; every shape, type
-and name is compared with the contract once, here, so that nothing is checked per frame.
+Rules: the input is the plane through a 256-entry table, of int8 or of float32 as the model has it; outputs are real
+numbers in float64; every shape, type and name is compared with the contract once, here, so that nothing of them is
+checked per frame.
 
     classifier = Classifier(interpreter, height=224, width=224)
     reading = classifier.read(classifier.infer(plane))
@@ -11,7 +12,7 @@ Source: README, "Model contract".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import cv2
@@ -20,10 +21,13 @@ from numpy.typing import NDArray
 
 from edgemed import tensors
 from edgemed.errors import BundleError
-from edgemed.runtime.interpreter import Interpreter
-from edgemed.tensors import Quantization, TensorSpec
+from edgemed.runtime.interpreter import Interpreter, Tensor
+from edgemed.runtime.outputs import quantization, reader
+from edgemed.tensors import TensorSpec
 
 __all__ = ["Classifier", "Reading"]
+
+_INT8, _FLOAT32 = "int8", "float32"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,25 +49,35 @@ class Reading:
 class Classifier:
     """A loaded model with its input table and scratch tensor; for one thread at a time."""
 
-    def __init__(self, interpreter: Interpreter, *, height: int, width: int) -> None:
+    def __init__(
+        self, interpreter: Interpreter, *, height: int, width: int, ends: Collection[str] = (_INT8, _FLOAT32)
+    ) -> None:
         """Compare the model with the contract.
 
+        Args:
+            interpreter: the loaded model.
+            height: of the plane.
+            width: of the plane.
+            ends: types that its inputs and outputs may have, among ``int8`` and ``float32``.
+
         Raises:
-            BundleError: another number, shape or type of inputs, or a named output that is not int8 or not of the
-                contract's shape, or no ``logit``, or more than one logit.
+            BundleError: another number, shape or type of inputs, or a named output that is of another type or not of
+                the contract's shape, or no ``logit``, or more than one logit.
         """
         self.interpreter = interpreter
-        spec = _only_input(interpreter, (1, height, width, 1))
+        spec = _only_input(interpreter, (1, height, width, 1), ends)
         self._input_name = spec.name
-        self._table = tensors.input_table(_quantization(spec))
-        self._tensor = np.empty(spec.shape, np.int8)
+        self._table: Tensor = (
+            tensors.real_table() if spec.dtype == _FLOAT32 else tensors.input_table(quantization(spec))
+        )
+        self._tensor: Tensor = np.empty(spec.shape, self._table.dtype)
         self._plane_of_tensor = self._tensor[0, :, :, 0]
-        self._outputs = _outputs(interpreter)
+        self._readers = {name: reader(output) for name, output in _outputs(interpreter, ends).items()}
 
     @property
     def has_evidence(self) -> bool:
         """The model has an evidence map."""
-        return "evidence" in self._outputs
+        return "evidence" in self._readers
 
     @property
     def embedding_size(self) -> int | None:
@@ -71,8 +85,8 @@ class Classifier:
         spec = self.interpreter.outputs.get("embedding")
         return None if spec is None else spec.shape[1]
 
-    def infer(self, plane: NDArray[np.uint8]) -> Mapping[str, NDArray[np.int8]]:
-        """Return the int8 outputs, by name, for one (height, width) plane.
+    def infer(self, plane: NDArray[np.uint8]) -> Mapping[str, Tensor]:
+        """Return the outputs as the model gives them, by name, for one (height, width) plane.
 
         Raises:
             InferenceError: the back end failed.
@@ -81,39 +95,42 @@ class Classifier:
         self._plane_of_tensor[...] = cv2.LUT(plane, self._table)
         return self.interpreter.invoke({self._input_name: self._tensor})
 
-    def read(self, outputs: Mapping[str, NDArray[np.int8]]) -> Reading:
-        """Return the outputs of `infer` as real numbers."""
-        logit = tensors.dequantize(outputs["logit"], self._outputs["logit"])
+    def read(self, outputs: Mapping[str, Tensor]) -> Reading:
+        """Return the outputs of `infer` as real numbers.
+
+        Raises:
+            InferenceError: an output of a float model is NaN or infinite.
+        """
         evidence = self._real(outputs, "evidence")
         embedding = self._real(outputs, "embedding")
         return Reading(
-            logit=float(logit[0, 0]),
+            logit=float(self._readers["logit"](outputs["logit"])[0, 0]),
             evidence=None if evidence is None else evidence[0, :, :, 0],
             embedding=None if embedding is None else embedding[0],
         )
 
-    def _real(self, outputs: Mapping[str, NDArray[np.int8]], name: str) -> NDArray[np.float64] | None:
-        if name not in self._outputs:
+    def _real(self, outputs: Mapping[str, Tensor], name: str) -> NDArray[np.float64] | None:
+        if name not in self._readers:
             return None
-        values = tensors.dequantize(outputs[name], self._outputs[name])
+        values = self._readers[name](outputs[name])
         values.setflags(write=False)
         return values
 
 
-def _only_input(interpreter: Interpreter, shape: tuple[int, ...]) -> TensorSpec:
+def _only_input(interpreter: Interpreter, shape: tuple[int, ...], ends: Collection[str]) -> TensorSpec:
     specs = list(interpreter.inputs.values())
     if len(specs) != 1:
         raise BundleError(f"model: inputs: expected one, got {sorted(interpreter.inputs)}")
-    if specs[0].shape != shape or specs[0].dtype != "int8":
+    if specs[0].shape != shape or specs[0].dtype not in ends:
         raise BundleError(
-            f"model: input {specs[0].name}: expected int8 {shape} as preprocessing.json says, "
+            f"model: input {specs[0].name}: expected {' or '.join(ends)} {shape} as preprocessing.json says, "
             f"got {specs[0].dtype} {specs[0].shape}"
         )
     return specs[0]
 
 
-def _outputs(interpreter: Interpreter) -> dict[str, Quantization]:
-    """Return the quantization of the contract's outputs that the model has."""
+def _outputs(interpreter: Interpreter, ends: Collection[str]) -> dict[str, TensorSpec]:
+    """Return the contract's outputs that the model has."""
     specs = interpreter.outputs
     if "logit" not in specs:
         raise BundleError(f"model: outputs: expected one named logit, got {sorted(specs)}")
@@ -126,12 +143,6 @@ def _outputs(interpreter: Interpreter) -> dict[str, Quantization]:
     found = {name: specs[name] for name in ranks if name in specs}
     for name, spec in found.items():
         single_map = name != "evidence" or spec.shape[-1:] == (1,)
-        if len(spec.shape) != ranks[name] or spec.shape[0] != 1 or spec.dtype != "int8" or not single_map:
+        if len(spec.shape) != ranks[name] or spec.shape[0] != 1 or spec.dtype not in ends or not single_map:
             raise BundleError(f"model: output {name}: not of the contract's shape, got {spec.dtype} {spec.shape}")
-    return {name: _quantization(spec) for name, spec in found.items()}
-
-
-def _quantization(spec: TensorSpec) -> Quantization:
-    if spec.quantization is None:
-        raise BundleError(f"model: {spec.name}: expected one scale and zero point, got none; convert to full int8")
-    return spec.quantization
+    return found

@@ -63,10 +63,10 @@ class Calibration(_Strict, frozen=True, kw_only=True):
 
 
 class OperatingPoint(_Strict, frozen=True, kw_only=True):
-    """A threshold with the criterion it was chosen for and what it attained on validation data.
+    """A threshold with the criterion it was chosen for and what it attained on the images that chose it.
 
     Attributes:
-        criterion: e.g. ``sensitivity >= 0.95``.
+        criterion: e.g. ``sensitivity >= 0.95 on the operating part of validation``.
         threshold: score in [0, 1]; at or above is abnormal.
         sensitivity, specificity: attained, with Wilson 95 % interval (low, high).
         n_abnormal, n_normal: validation images it was chosen on.

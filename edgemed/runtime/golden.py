@@ -1,11 +1,14 @@
 """Golden vectors: what the reference back end answered, to hold this machine's answers against.
 
 A vector is a source frame, its exact input plane and the int8 outputs for that plane. Equality is not assumed:
-kernels round differently, so `replay` compares with the tolerance that was measured for this back end, these kernels
-and this architecture. The plane is computed anew from the frame and compared; the model then gets the stored plane, so
-that a difference in preprocessing and one in inference are told apart.
+kernels round differently, so `replay` compares with the tolerance that was measured for this member, this back end,
+these kernels and this architecture. The plane is computed anew from the frame and compared; the model then gets the
+stored plane, so that a difference in preprocessing and one in inference are told apart.
 
-    report = golden.replay(bundle, interpreter)
+Every member of a bundle is held against the same vectors, those of its int8 model, in real units: the unit of a
+difference is the LSB of the int8 model's output, whether the member answers integers or floats.
+
+    report = golden.replay(bundle, interpreter, member="model/qdq.onnx")
     if report.verdict is golden.Verdict.OUTSIDE: ...
 """
 
@@ -23,16 +26,18 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from edgemed import schema, targets
+from edgemed import schema, targets, tensors, tflite
+from edgemed.bundle import models
 from edgemed.bundle.archive import Bundle
-from edgemed.errors import BundleError, ImageError
+from edgemed.errors import BundleError, ConversionError, ImageError
 from edgemed.imaging import preprocess, readers
 from edgemed.imaging.frame import Frame
 from edgemed.imaging.preprocess import Preprocessing
-from edgemed.runtime import decision
+from edgemed.runtime import decision, outputs
 from edgemed.runtime.classifier import Classifier
 from edgemed.runtime.decision import DecisionRule
 from edgemed.runtime.interpreter import Interpreter, Kernels
+from edgemed.tensors import Quantization
 
 __all__ = [
     "TOLERANCE",
@@ -72,18 +77,22 @@ class Vector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bits: Annotated[int, Meta(ge=8, le=16)] | None = None
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Largest differences from the reference that were measured on one back end.
+class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Largest differences from the reference that were measured with one member on one back end.
 
     Attributes:
+        member: the model that answered; bundles of one model leave it out.
+        accelerated: an accelerator computed the graph.
         kernels: ``xnnpack`` or ``reference``.
         architecture: as `edgemed.targets.architecture` returns it.
         n: planes it was measured on.
         plane_gray: grey levels between input planes; 0 when every step is exact.
-        logit_lsb: LSB between logits.
+        logit_lsb: between logits, in LSB of the int8 model's, rounded up; within the range of its logit.
         score: between calibrated scores, 0..1.
     """
 
+    member: str = models.INT8
+    accelerated: bool = False
     backend: str
     kernels: Kernels
     architecture: _MachineName
@@ -100,10 +109,14 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     reference: Annotated[str, Meta(min_length=1)]
     entries: tuple[Entry, ...]
 
-    def entry(self, *, backend: str, kernels: Kernels, architecture: str) -> Entry | None:
-        """Return what was measured for one platform, or None when nothing was."""
-        wanted = (backend, kernels, architecture)
-        return next((e for e in self.entries if (e.backend, e.kernels, e.architecture) == wanted), None)
+    def entry(self, interpreter: Interpreter, *, member: str, architecture: str) -> Entry | None:
+        """Return what was measured for a member on one platform, or None when nothing was."""
+        wanted = (member, interpreter.accelerated, interpreter.backend, interpreter.kernels, architecture)
+        return next((entry for entry in self.entries if _platform(entry) == wanted), None)
+
+
+def _platform(entry: Entry) -> tuple[str, bool, str, Kernels, str]:
+    return entry.member, entry.accelerated, entry.backend, entry.kernels, entry.architecture
 
 
 class Verdict(str, enum.Enum):
@@ -116,7 +129,7 @@ class Verdict(str, enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Replayed:
-    """Differences of one vector: grey levels of the plane, LSB of each output, calibrated score."""
+    """Differences of one vector: grey levels of the plane, LSB of each int8 reference output, calibrated score."""
 
     frame: str
     plane_gray: int
@@ -132,8 +145,9 @@ class Replayed:
 
 @dataclass(frozen=True, kw_only=True)
 class GoldenReport:
-    """Every vector replayed on one platform; ``allowed`` is None when nothing was measured for it."""
+    """Every vector replayed with one member on one platform; ``allowed`` is None when nothing was measured for it."""
 
+    member: str
     backend: str
     kernels: Kernels
     architecture: str
@@ -190,34 +204,68 @@ def decode_frame(raw: bytes, *, source: str, bits: int | None) -> Frame:
         raise BundleError(f"golden vector: {source}: {err}") from err
 
 
-def replay(bundle: Bundle, interpreter: Interpreter) -> GoldenReport:
+def replay(bundle: Bundle, interpreter: Interpreter, *, member: str = models.INT8) -> GoldenReport:
     """Return how far this machine's answers lie from the golden vectors of a verified bundle.
 
+    Args:
+        bundle: verified.
+        interpreter: one of its models, loaded.
+        member: name of that model in the bundle.
+
     Raises:
-        BundleError: the bundle has no vectors, or they do not fit its model and preprocessing.
-        InferenceError: the back end failed.
+        BundleError: the bundle has no vectors, or they do not fit its models and preprocessing.
+        InferenceError: the back end failed, or a float model answered NaN or infinity.
     """
-    rule = decision.parse(bundle.members["decision.json"])
-    preprocessing = preprocess.parse(bundle.members["preprocessing.json"])
-    classifier = Classifier(interpreter, height=preprocessing.height, width=preprocessing.width)
+    subject = _subject(bundle, interpreter, member)
     vectors = parse_vectors(_member(bundle, VECTORS))
     if not vectors:
         raise BundleError(f"{VECTORS}: expected at least one vector, got none")
     tolerance = parse_tolerance(_member(bundle, TOLERANCE))
+    architecture = targets.architecture()
     return GoldenReport(
+        member=member,
         backend=interpreter.backend,
         kernels=interpreter.kernels,
-        architecture=targets.architecture(),
-        vectors=tuple(_replayed(bundle, vector, preprocessing, classifier, rule) for vector in vectors),
-        allowed=tolerance.entry(
-            backend=interpreter.backend, kernels=interpreter.kernels, architecture=targets.architecture()
-        ),
+        architecture=architecture,
+        vectors=tuple(_replayed(bundle, vector, subject) for vector in vectors),
+        allowed=tolerance.entry(interpreter, member=member, architecture=architecture),
     )
 
 
-def _replayed(
-    bundle: Bundle, vector: Vector, preprocessing: Preprocessing, classifier: Classifier, rule: DecisionRule
-) -> Replayed:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Subject:
+    """A loaded member, what makes its planes, and what its answers mean; `units` are those of the int8 outputs."""
+
+    classifier: Classifier
+    preprocessing: Preprocessing
+    rule: DecisionRule
+    units: Mapping[str, Quantization]
+
+
+def _subject(bundle: Bundle, interpreter: Interpreter, member: str) -> _Subject:
+    rule = decision.parse(bundle.members["decision.json"])
+    preprocessing = preprocess.parse(bundle.members["preprocessing.json"])
+    ends = models.MODELS[member].ends
+    classifier = Classifier(interpreter, height=preprocessing.height, width=preprocessing.width, ends=ends)
+    if member == models.INT8:
+        units = {name: outputs.quantization(spec) for name, spec in interpreter.outputs.items()}
+    else:
+        units = _units(bundle.members[models.INT8])
+    return _Subject(classifier=classifier, preprocessing=preprocessing, rule=rule, units=units)
+
+
+def _units(model: bytes) -> dict[str, Quantization]:
+    """Return scale and zero point of each output of the int8 model, without loading it."""
+    try:
+        read = tflite.read(model, source=models.INT8)
+    except ConversionError as err:
+        raise BundleError(str(err)) from err
+    found = {name: tensor for name, tensor in read.outputs.items() if len(tensor.scales) == 1}
+    return {name: Quantization(scale=one.scales[0], zero_point=one.zero_points[0]) for name, one in found.items()}
+
+
+def _replayed(bundle: Bundle, vector: Vector, subject: _Subject) -> Replayed:
+    preprocessing, classifier = subject.preprocessing, subject.classifier
     plane = _decoded_picture(_member(bundle, vector.plane), vector.plane).pixels
     if plane.shape != (preprocessing.height, preprocessing.width) or plane.dtype != np.uint8:
         raise BundleError(
@@ -227,22 +275,26 @@ def _replayed(
     frame = decode_frame(_member(bundle, vector.frame), source=vector.frame, bits=vector.bits)
     computed = preprocess.apply(frame, preprocessing)
     answered = classifier.infer(plane.astype(np.uint8))
-    expected = _expected(vector, answered)
-    scores = [decision.score(classifier.read(outputs).logit, rule.calibration) for outputs in (answered, expected)]
+    specs = classifier.interpreter.outputs
+    real = {name: outputs.reader(specs[name])(values) for name, values in answered.items()}
+    expected = _expected(vector, real, subject.units)
+    logits = (real["logit"], tensors.dequantize(expected["logit"], subject.units["logit"]))
+    scores = [decision.score(float(logit[0, 0]), subject.rule.calibration) for logit in logits]
     return Replayed(
         frame=vector.frame,
         plane_gray=_largest(computed, plane),
-        lsb={name: _largest(answered[name], expected[name]) for name in sorted(expected)},
+        lsb={name: outputs.lsb_apart(real[name], expected[name], subject.units[name]) for name in sorted(expected)},
         score=abs(scores[0] - scores[1]),
     )
 
 
-def _expected(vector: Vector, answered: Mapping[str, NDArray[np.int8]]) -> dict[str, NDArray[np.int8]]:
+def _expected(
+    vector: Vector, answered: Mapping[str, NDArray[np.float64]], units: Mapping[str, Quantization]
+) -> dict[str, NDArray[np.int8]]:
     """Return the stored outputs in the shapes of the answered ones."""
-    if sorted(vector.outputs) != sorted(answered):
-        raise BundleError(
-            f"{VECTORS}: {vector.frame}: expected outputs {sorted(answered)}, got {sorted(vector.outputs)}"
-        )
+    for where, named in ((f"{VECTORS}: {vector.frame}", vector.outputs), (models.INT8, units)):
+        if sorted(named) != sorted(answered):
+            raise BundleError(f"{where}: expected outputs {sorted(answered)}, got {sorted(named)}")
     return {name: _decoded(vector, name, values.shape) for name, values in answered.items()}
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.tensors import TensorSpec
 
-__all__ = ["Interpreter", "Kernels"]
+__all__ = ["Interpreter", "Kernels", "Tensor"]
+
+Tensor: TypeAlias = "NDArray[np.int8] | NDArray[np.float32]"
+"""What goes into a model and comes out: int8 with a scale, or float32 in real units, as its `TensorSpec` says."""
 
 
 class Kernels(str, enum.Enum):
@@ -29,7 +32,7 @@ class Kernels(str, enum.Enum):
 
 
 class Interpreter(Protocol):
-    """A loaded int8 model with one signature, batch 1 and static shapes; for one thread at a time."""
+    """A loaded model with one signature, batch 1 and static shapes; for one thread at a time."""
 
     @property
     def backend(self) -> str:
@@ -56,7 +59,12 @@ class Interpreter(Protocol):
         """Output tensors by signature name, e.g. ``logit``, ``evidence``, ``embedding``."""
         ...
 
-    def invoke(self, inputs: Mapping[str, NDArray[np.int8]]) -> dict[str, NDArray[np.int8]]:
+    @property
+    def accelerated(self) -> bool:
+        """Whether an accelerator computes the graph, as far as the back end can tell; the CPU does otherwise."""
+        ...
+
+    def invoke(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Run once; every array matches its spec, the results are copies the caller owns.
 
         Raises:

@@ -4,8 +4,8 @@ It needs NumPy, OpenCV and the back end, nothing else of edgemed's dependencies:
 
     python -m edgemed.runtime.replay MODEL.tflite PLANES.npy OUT.npz --backend tflite-runtime [--reference-kernels]
 
-``PLANES.npy`` is uint8 (N, H, W); ``OUT.npz`` gets one int8 array per output, by signature name, first axis N, and
-who answered: ``@backend`` and ``@machine``, as text.
+``PLANES.npy`` is uint8 (N, H, W); ``OUT.npz`` gets one array per output, int8 or float32 as the model has it, by
+signature name, first axis N, and who answered: ``@backend`` and ``@machine``, as text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgemed.errors import EdgemedError, InferenceError
 from edgemed.runtime import backends
 from edgemed.runtime.classifier import Classifier
-from edgemed.runtime.interpreter import Interpreter, Kernels
+from edgemed.runtime.interpreter import Interpreter, Kernels, Tensor
 
 __all__ = ["BACKEND", "MACHINE", "main", "outputs_of"]
 
@@ -31,8 +31,8 @@ BACKEND = "@backend"
 MACHINE = "@machine"
 
 
-def outputs_of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> dict[str, NDArray[np.int8]]:
-    """Return every output for planes (N, H, W), N >= 1: int8, by name, first axis N.
+def outputs_of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> dict[str, Tensor]:
+    """Return every output for planes (N, H, W), N >= 1: int8 or float32, by name, first axis N.
 
     Raises:
         BundleError: the model breaks the model contract, or takes planes of another size.
@@ -78,10 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m edgemed.runtime.replay", description="Run planes through a model.")
-    parser.add_argument("model", type=Path, nargs="?", help="int8 TFLite file")
+    parser.add_argument("model", type=Path, nargs="?", help="TFLite or ONNX file")
     parser.add_argument("planes", type=Path, nargs="?", help="npy, uint8 (N, H, W)")
     parser.add_argument("out", type=Path, nargs="?", help="npz to write")
-    parser.add_argument("--check", action="store_true", help="run nothing; exit 1 where no back end is installed")
+    parser.add_argument("--check", action="store_true", help="run nothing; exit 1 where no back end reads TFLite")
     parser.add_argument("--backend", choices=tuple(backends.BACKENDS), help="default: the first that is installed")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--reference-kernels", action="store_true", help="leave the default delegates out")
@@ -89,9 +89,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(backend: str | None) -> int:
-    """Return 0 where a back end, or the named one, is installed."""
-    lacking = [name for name in ([backend] if backend else backends.BACKENDS) if name not in backends.available()]
-    if backend in lacking or len(lacking) == len(backends.BACKENDS):
+    """Return 0 where a back end for TFLite files, or the named one, is installed."""
+    wanted = (backend,) if backend else backends.TFLITE
+    available = backends.available()
+    lacking = [name for name in wanted if name not in available]
+    if lacking == list(wanted):
         print(f"replay: not installed: {', '.join(lacking)}", file=sys.stderr)
         return 1
     return 0

@@ -1,6 +1,6 @@
 """From a frame to a screening result with one verified bundle: the public Python interface of the runtime.
 
-Order of work, each later step only after the earlier: modality gate, quality gate, preprocessing, int8 inference,
+Order of work, each later step only after the earlier: modality gate, quality gate, preprocessing, inference,
 out-of-distribution gate, calibration, decision. The same frame gives the same result.
 
     screener = Screener.open("chest-xray")
@@ -16,17 +16,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed.bundle import trust
+from edgemed import targets
+from edgemed.bundle import models, trust
 from edgemed.bundle.archive import Bundle
 from edgemed.bundle.manifest import MODEL
 from edgemed.errors import BundleError
 from edgemed.imaging import preprocess, quality
 from edgemed.imaging.frame import Frame
-from edgemed.runtime import backends, decision
+from edgemed.runtime import decision, selection
 from edgemed.runtime.classifier import Classifier, Reading
 from edgemed.runtime.decision import Decision, DecisionRule, OodGauge
 from edgemed.runtime.interpreter import Interpreter
 from edgemed.runtime.screening import Latency, Screening, refused
+from edgemed.runtime.selection import Selection
 
 if TYPE_CHECKING:
     from edgemed.bundle.keys import PublicKey
@@ -41,22 +43,34 @@ class Screener:
     """A bundle ready to screen. Owns scratch buffers: for one thread at a time."""
 
     def __init__(
-        self, bundle: Bundle, interpreter: Interpreter, *, clock: Callable[[], float] = time.perf_counter
+        self,
+        bundle: Bundle,
+        interpreter: Interpreter,
+        *,
+        selected: Selection | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         """Tie a verified bundle to its loaded model; `open` is the usual way in.
 
         Args:
             bundle: verified.
-            interpreter: the bundle's own model, loaded.
+            interpreter: one of the bundle's own models, loaded.
+            selected: which of them it is, and for which target; None for the int8 model on this machine's generic one.
             clock: seconds, rising; for the latencies.
 
         Raises:
             BundleError: the documents contradict each other or the model, or the task is not ``classify``.
         """
         self.bundle = bundle
+        self.selection = selected or Selection(target=targets.generic_id(), member=MODEL)
         self.rule = _rule(bundle)
         self.preprocessing = preprocess.parse(bundle.members["preprocessing.json"])
-        self.classifier = Classifier(interpreter, height=self.preprocessing.height, width=self.preprocessing.width)
+        self.classifier = Classifier(
+            interpreter,
+            height=self.preprocessing.height,
+            width=self.preprocessing.width,
+            ends=models.MODELS[self.selection.member].ends,
+        )
         _compare_outputs(bundle, interpreter)
         self._gauge = _gauge(self.rule, self.classifier)
         self._clock = clock
@@ -67,6 +81,7 @@ class Screener:
         bundle: Bundle | Path | str,
         *,
         keys: Sequence[PublicKey] | None = None,
+        target: str | None = None,
         backend: str | None = None,
         threads: int = 1,
     ) -> Screener:
@@ -76,16 +91,20 @@ class Screener:
             bundle: a verified bundle; or the path of one; or the name of one that ships inside the package, which
                 wins over a file of that name and is verified with the demo key.
             keys: keys to trust for a path; None takes the user's trusted keys.
-            backend: a name of `backends.BACKENDS`; None takes the first that is installed.
+            target: id of the target that this machine is; None takes the generic one of its architecture.
+            backend: a name of `backends.BACKENDS`; None takes the first that is installed and reads the model.
             threads: for the inference, at least 1.
 
         Raises:
             BundleError: not a bundle, tampered with, not signed by a trusted key, or contradicting itself.
-            ConfigError: no bundle or back end has this name.
+            ConfigError: no bundle, target or back end has this name, or the back end runs none of the models.
+            TargetMismatchError: no member of the bundle admits the target.
             MissingDependencyError: no back end is installed.
         """
+        device = None if target is None else targets.load(target)
         verified = bundle if isinstance(bundle, Bundle) else _verified(bundle, keys)
-        return cls(verified, backends.load(verified.members[MODEL], backend=backend, threads=threads))
+        loaded = selection.open_model(verified, device, backend=backend, threads=threads)
+        return cls(verified, loaded.interpreter, selected=loaded.selection)
 
     @property
     def absent(self) -> tuple[str, ...]:

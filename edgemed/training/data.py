@@ -62,6 +62,7 @@ def labelled_planes(
         planes=stack,
         labels=dataset.labels[indices],
         names=tuple(dataset.names[index] for index in indices),
+        groups=tuple(dataset.groups[index] for index in indices),
         read=lambda row: dataset.read(int(indices[row])),
     )
 

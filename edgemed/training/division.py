@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edgemed.errors import ConfigError
 from edgemed.imaging.frame import Frame
 from edgemed.schema import near_match
+from edgemed.statistics import groups_holding
 from edgemed.training.data import Dataset
 
 __all__ = ["Division", "Splits", "divide", "near_duplicate_groups", "test_indices"]
@@ -52,11 +53,17 @@ class Splits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Division:
-    """Indices into a data set, (n,) int64 each, sorted; ``moved`` images went to validation with their group."""
+    """Indices into a data set, (n,) int64 each, sorted.
+
+    Attributes:
+        groups: one an image of the data set, near-duplicates joined: what no two parts share.
+        moved: images that went to validation with their group.
+    """
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
+    groups: tuple[str, ...]
     moved: int
 
     def named(self, split: str) -> NDArray[np.int64]:
@@ -95,37 +102,22 @@ def divide(dataset: Dataset, splits: Splits, *, seed: int) -> Division:
     else:
         assert splits.validation_fraction is not None
         given = np.zeros(len(values), dtype=bool)
-        chosen = _cut(groups, dataset.labels, pool, splits.validation_fraction, np.random.default_rng(seed))
+        chosen = set(
+            groups_holding(
+                dataset.labels[pool], groups[pool], splits.validation_fraction, rng=np.random.default_rng(seed)
+            )
+        )
     in_validation = np.isin(groups, sorted(chosen)) & np.isin(np.arange(len(values)), pool)
     division = Division(
         train=pool[~in_validation[pool]],
         validation=pool[in_validation[pool]],
         test=np.flatnonzero(values == splits.test),
+        groups=dataset.groups,
         moved=int(np.count_nonzero(in_validation & ~given)) if splits.validation else 0,
     )
     for name in ("train", "validation"):
         _require_both_labels(dataset.labels[division.named(name)], name)
     return division
-
-
-def _cut(
-    groups: NDArray[np.str_], labels: NDArray[np.int64], pool: NDArray[np.int64], share: float, rng: np.random.Generator
-) -> set[str]:
-    """Return groups that hold about ``share`` of each label's images."""
-    chosen: set[str] = set()
-    for label in (0, 1):
-        members = pool[labels[pool] == label]
-        names, counts = np.unique(groups[members], return_counts=True)
-        # Groups of both labels may have come over already.
-        taken = int(np.isin(groups[members], sorted(chosen)).sum())
-        for position in rng.permutation(len(names)):
-            if taken >= share * len(members):
-                break
-            if str(names[position]) in chosen:
-                continue
-            chosen.add(str(names[position]))
-            taken += int(counts[position])
-    return chosen
 
 
 def _require_both_labels(labels: NDArray[np.int64], name: str) -> None:

@@ -21,9 +21,11 @@ import numpy as np
 
 from edgemed import files, schema, statistics
 from edgemed.errors import ConfigError, GateError
-from edgemed.training import models
+from edgemed.training import checkpoint, models
+from edgemed.training import recipe as recipes
 from edgemed.training import run as runs
 from edgemed.training.batches import Batches, predict
+from edgemed.training.checkpoint import Checkpoint
 from edgemed.training.prepare import TrainingData, prepare
 from edgemed.training.progress import Progress, Silent
 from edgemed.training.recipe import Recipe
@@ -126,28 +128,54 @@ def _seed_dropout(model: keras.Model, *, seed: int, epoch: int) -> None:
             generator.state.assign(np.array([seed + 1000 * place, epoch], dtype=generator.state.dtype))
 
 
-def fine_tune(twin: keras.Model, recipe: Recipe, split: TrainingData, *, progress: Progress) -> None:
+def fine_tune(
+    twin: keras.Model, recipe: Recipe, split: TrainingData, *, progress: Progress, checkpoints: Path | None = None
+) -> None:
     """Train a fake-quantized twin for the recipe's epochs, with the data, loss and augmentation of the float run.
 
     No epoch is picked: the last one stands, so that validation favours the float model, whose epoch it chose, if any.
+
+    Args:
+        twin: trained in place.
+        recipe: how.
+        split: on what.
+        progress: told what goes on.
+        checkpoints: folder that keeps whole epochs. A training that was interrupted goes on after the last of them,
+            and ends with the weights of an uninterrupted one; the caller removes the folder when all is done.
+
+    Raises:
+        ConfigError: the disk refuses a checkpoint; what was whole stays.
     """
     epochs = recipe.quantization.epochs
     steps = math.ceil(len(split.train.names) / recipe.fit.batch)
+    place = _place(checkpoints, twin, recipe, split)
     compile_for(twin, recipe, epochs=epochs, learning_rate=recipe.quantization.learning_rate, steps=steps)
-    for epoch in range(epochs):
+    begun = 0 if place is None else checkpoint.restore(place, twin)
+    if begun:
+        progress.note(f"quantized epochs 1 to {begun} of {epochs}: kept from an interrupted conversion")
+    for epoch in range(begun, epochs):
         # Epoch numbers go on after the float run's, so that the twin sees other pictures.
         loss = train_epoch(twin, recipe, split, epoch=recipe.fit.epochs + epoch, progress=progress)
         progress.note(f"quantized epoch {epoch + 1}/{epochs}: loss {loss:.4f}")
+        if place is not None:
+            checkpoint.save(place, twin, epochs=epoch + 1)
+
+
+def _place(folder: Path | None, twin: keras.Model, recipe: Recipe, split: TrainingData) -> Checkpoint | None:
+    if folder is None:
+        return None
+    return Checkpoint(folder=folder, bound_to=checkpoint.binding(twin, recipe, split.train))
 
 
 def _compiled(recipe: Recipe, *, steps: int, pretrained: Path | None) -> keras.Model:
+    network = recipes.network(recipe)
     model = models.mobilenet_v2(
         height=recipe.preprocessing.height,
         width=recipe.preprocessing.width,
-        cut=recipe.model.cut,
-        alpha=recipe.model.alpha,
-        embedding=recipe.model.embedding,
-        dropout=recipe.model.dropout,
+        cut=network.cut,
+        alpha=network.alpha,
+        embedding=network.embedding,
+        dropout=network.dropout,
         pretrained=pretrained,
     )
     compile_for(model, recipe, epochs=recipe.fit.epochs, learning_rate=recipe.fit.learning_rate, steps=steps)
@@ -166,7 +194,7 @@ def compile_for(model: keras.Model, recipe: Recipe, *, epochs: int, learning_rat
     loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.fit.label_smoothing)
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=recipe.fit.weight_decay, clipnorm=1.0),
-        loss={"logit": loss, "evidence": None, "embedding": None},
+        loss={name: loss if name == "logit" else None for name in model.output},
         # XLA compiles these depthwise convolutions to slow loops on a CPU: 9 times slower measured.
         jit_compile=False,
     )

@@ -5,7 +5,7 @@ split = prepare.prepare(recipe, folder)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgemed.imaging.labelled import LabelledPlanes
@@ -39,6 +39,7 @@ def prepare(recipe: Recipe, folder: Path, *, progress: Progress | None = None) -
     report = progress or Silent()
     dataset = sources.load(recipe.data.source, folder)
     divided = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
+    dataset = replace(dataset, groups=divided.groups)
     parts = []
     for name in ("train", "validation"):
         indices = divided.named(name)

@@ -1,6 +1,8 @@
-"""A recipe: everything that decides what is trained, in one YAML file.
+"""A recipe: everything that decides what is trained and what a conversion must show, in one YAML file.
 
-The shipped ones lie in ``edgemed/training/recipes``; a path to a file of the same form serves as well.
+One for a model that was trained elsewhere has no ``model``; its ``fit`` says how the quantized twin is trained, and
+``fit.epochs`` how many epochs the float model has behind it. The shipped ones lie in ``edgemed/training/recipes``; a
+path to a file of the same form serves as well.
 
     recipe = recipe.load("chest-xray")
 """
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -23,7 +25,19 @@ from edgemed.training.augment import Augmentation
 from edgemed.training.division import Splits
 from edgemed.training.sources import Source
 
-__all__ = ["Criterion", "Data", "Fit", "Model", "Quantization", "Recipe", "available", "load", "parse"]
+__all__ = [
+    "Criterion",
+    "Data",
+    "Fit",
+    "GateLimits",
+    "Model",
+    "Quantization",
+    "Recipe",
+    "available",
+    "load",
+    "network",
+    "parse",
+]
 
 _LIMIT_BYTES = 1 << 18
 
@@ -102,8 +116,16 @@ class Criterion(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sensitivity: Annotated[float, Meta(gt=0.0, lt=1.0)]
 
 
+class GateLimits(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a conversion may lose, and which share of each label's validation images judges it."""
+
+    margin: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.01
+    share: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.5
+    significance: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.05
+
+
 class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One training recipe."""
+    """One training recipe; without a ``model`` it serves the conversion of one that exists."""
 
     schema: Literal[1]
     name: Name
@@ -114,11 +136,12 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     labels: Annotated[tuple[Text, ...], Meta(min_length=2, max_length=2)]
     data: Data
     preprocessing: Preprocessing
-    model: Model
+    model: Model | None = None
     augmentation: Augmentation
     fit: Fit
     quantization: Quantization
     operating_point: Criterion
+    gate: GateLimits = GateLimits()
     quality: QualityLimits
 
 
@@ -128,27 +151,54 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
-def load(name: str) -> Recipe:
+def load(name: str, *, preprocessing: Preprocessing | None = None) -> Recipe:
     """Return a shipped recipe by name, or the recipe in a YAML file.
+
+    Args:
+        name: of a recipe, or a path.
+        preprocessing: steps to take instead of the recipe's, which may then have none.
 
     Raises:
         ConfigError: neither a shipped name nor a file, or the file is not a recipe.
     """
     if name in available():
         raw = resources.files("edgemed.training").joinpath("recipes", f"{name}.yaml").read_bytes()
-        return parse(raw, source=f"{name}.yaml")
+        return parse(raw, source=f"{name}.yaml", preprocessing=preprocessing)
     path = Path(name)
     if not path.is_file():
         known = list(available())
         hint = schema.near_match(name, known)
         raise ConfigError(f"{name}: expected a recipe file or one of {', '.join(known)}, found neither{hint}")
-    return parse(files.read_bounded(path, limit_bytes=_LIMIT_BYTES, error=ConfigError), source=path.name)
+    raw = files.read_bounded(path, limit_bytes=_LIMIT_BYTES, error=ConfigError)
+    return parse(raw, source=path.name, preprocessing=preprocessing)
 
 
-def parse(raw: bytes, *, source: str) -> Recipe:
-    """Return recipe YAML as a value.
+def parse(raw: bytes, *, source: str, preprocessing: Preprocessing | None = None) -> Recipe:
+    """Return recipe YAML as a value, with other steps of preprocessing where they are given.
 
     Raises:
         ConfigError: not YAML, an unknown or missing key, a wrong type, a value out of range.
     """
-    return schema.decode_yaml(raw, Recipe, source=source)
+    tree = schema.decode_yaml(raw, dict[str, Any], source=source)
+    if preprocessing is not None:
+        tree["preprocessing"] = schema.to_builtins(preprocessing)
+    elif "preprocessing" not in tree:
+        raise ConfigError(
+            f"{source}: preprocessing: required key is missing; add the steps, or give them to edgemed convert with "
+            "--preprocessing"
+        )
+    return schema.from_builtins(tree, Recipe, source=source)
+
+
+def network(recipe: Recipe) -> Model:
+    """Return the network that a recipe trains.
+
+    Raises:
+        ConfigError: the recipe has none: it is for a model that exists.
+    """
+    if recipe.model is None:
+        raise ConfigError(
+            f"recipe {recipe.name}: model: required key is missing; name the network to train, or convert a model that "
+            "exists with edgemed convert MODEL.keras"
+        )
+    return recipe.model

@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgemed import files, schema
-from edgemed.bundle import archive, manifest, stored_zip
+from edgemed import files, schema, targets
+from edgemed.bundle import archive, manifest, models, stored_zip
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.errors import BundleError, ConfigError
 from tests.bundle import tiny
 
+EVERYWHERE = tiny.described(*targets.available())
 
-def build(members: dict[str, bytes], *, version: str = "1.0.0") -> bytes:
-    return archive.build(tiny.ARTIFACT, members, version=version, release=1, private_keys=[tiny.KEY])
+
+def build(members: dict[str, bytes], artifact: ArtifactDocument = tiny.ARTIFACT, *, version: str = "1.0.0") -> bytes:
+    return archive.build(artifact, members, version=version, release=1, private_keys=[tiny.KEY])
 
 
 @pytest.fixture
@@ -25,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def build_folder(folder: Path, evidence: tuple[Path, ...] = ()) -> bytes:
-    return archive.build_from_folder(folder, version="1.0.0", release=1, private_keys=[tiny.KEY], evidence=evidence)
+    return archive.build_from_folders([folder], version="1.0.0", release=1, private_keys=[tiny.KEY], evidence=evidence)
 
 
 def test_two_builds_are_the_same_bytes() -> None:
@@ -35,7 +38,7 @@ def test_two_builds_are_the_same_bytes() -> None:
 def test_bytes_of_a_build_stay_what_they_are() -> None:
     # A change here changes the digest of every bundle: raise the manifest's schema instead.
     assert (
-        hashlib.sha256(tiny.build()).hexdigest() == "dd496a362328603f89f3258be2898e02ea52d02251fa6e4a2737f00cd25ade69"
+        hashlib.sha256(tiny.build()).hexdigest() == "e052f988c0fdd6d268e38f175d25eea14a5de5a0d0536dccf964fd3a7a9b36a0"
     )
 
 
@@ -145,10 +148,9 @@ def test_folder_gives_the_same_bytes_whatever_its_dates_and_modes(folder: Path) 
 
 
 def test_every_kind_of_member_enters(folder: Path) -> None:
-    names = ["card.md", "golden/01.plane.png", "golden/vectors.json", "evidence/parity.json", "model/edgetpu.tflite"]
-    for name in names:
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(name.encode())
+    names = ["card.md", "golden/01.plane.png", "golden/vectors.json", "evidence/parity.json", *models.MODELS]
+    names.remove(models.INT8)
+    tiny.write_folder(folder, artifact=EVERYWHERE, extra={name: name.encode() for name in names})
 
     members = archive.read(build_folder(folder)).members
 
@@ -167,6 +169,62 @@ def test_model_bound_by_the_manifest_is_the_one_of_the_folder(folder: Path) -> N
     stated = manifest.parse(archive.read(build_folder(folder)).manifest)
 
     assert stated.members["model/int8.tflite"].sha256 == MODEL_DIGEST
+
+
+UNADMITTED = {
+    "target without its model": (
+        ("generic-x86-64", "coral-usb"),
+        {},
+        "artifact.json: targets: coral-usb needs model/edgetpu.tflite, which is missing; convert with --target "
+        "coral-usb, or leave the target out",
+    ),
+    "target with the model of another precision": (
+        ("jetson-nano",),
+        {"model/qdq.onnx": b"onnx"},
+        "artifact.json: targets: jetson-nano needs model/float16.onnx, which is missing; convert with --target "
+        "jetson-nano, or leave the target out",
+    ),
+    "model without a target": (
+        ("generic-x86-64", "raspberry-pi-4"),
+        {"model/qdq.onnx": b"onnx"},
+        "artifact.json: targets: expected one that runs model/qdq.onnx, such as jetson-orin-nano, got generic-x86-64, "
+        "raspberry-pi-4; name it, or remove the model",
+    ),
+    "target that does not exist": (
+        ("coral-usbb",),
+        {},
+        f"target: expected one of {', '.join(targets.available())}, got 'coral-usbb'; did you mean 'coral-usb'?",
+    ),
+    "model that no device looks for": (
+        ("generic-x86-64",),
+        {"model/float32.tflite": b"float"},
+        "bundle: model/float32.tflite: expected a model among model/int8.tflite, model/edgetpu.tflite, "
+        "model/qdq.onnx, model/float16.onnx; remove it, or convert with --mode qat or ptq",
+    ),
+}
+
+
+@pytest.mark.parametrize(("ids", "extra", "message"), UNADMITTED.values(), ids=UNADMITTED)
+def test_targets_and_models_that_do_not_fit_are_refused(
+    ids: tuple[str, ...], extra: dict[str, bytes], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build({**tiny.MEMBERS, **extra}, tiny.described(*ids))
+
+    assert str(caught.value) == message
+
+
+def test_model_larger_than_its_limit_is_refused_before_anything_else_is_done_with_it() -> None:
+    limit = models.MODELS["model/qdq.onnx"].limit_bytes
+    members = {**tiny.MEMBERS, "model/qdq.onnx": bytes(limit + 1)}
+    expected = f"model/qdq.onnx: {limit + 1} bytes are more than the {limit} accepted"
+
+    with pytest.raises(BundleError) as built:
+        build(members, tiny.described("jetson-orin-nano"))
+    with pytest.raises(BundleError) as opened:
+        archive.read(stored_zip.write({**members, "manifest.json": b"{}"}))
+
+    assert (str(built.value), str(opened.value)) == (expected, expected)
 
 
 @pytest.mark.parametrize("name", ["report.html", "golden/a.txt", "model/deep/a.tflite", ".hidden", "golden/.a.json"])

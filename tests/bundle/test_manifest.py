@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgemed import schema
 from edgemed.bundle import archive, manifest
-from edgemed.bundle.manifest import Artifact, Manifest
+from edgemed.bundle.manifest import ArtifactDocument, Manifest
 from edgemed.errors import BundleError, ConfigError
 from tests.bundle import tiny
 
@@ -42,7 +42,7 @@ def test_artifact_comes_back() -> None:
 
 
 def test_artifact_states_what_the_manifest_states() -> None:
-    shared = set(Artifact.__struct_fields__)
+    shared = set(ArtifactDocument.__struct_fields__)
 
     assert set(Manifest.__struct_fields__) == shared | {"version", "release", "minimum_runtime", "members"}
 

@@ -373,15 +373,16 @@ def test_inspection_refuses_an_altered_bundle_without_any_key(altered: Callable[
 
 
 def test_target_that_is_admitted_passes() -> None:
-    trust.require_target(trust.verify(RAW, keys=TRUSTED), "coral-usb")
+    trust.require_target(trust.verify(RAW, keys=TRUSTED), "raspberry-pi-4")
 
 
 def test_target_that_is_not_admitted_is_refused() -> None:
     with pytest.raises(TargetMismatchError) as caught:
-        trust.require_target(trust.verify(RAW, keys=TRUSTED), "coral-usbs")
+        trust.require_target(trust.verify(RAW, keys=TRUSTED), "raspberry-pi-5")
 
     assert str(caught.value) == (
-        "tiny 1.0.0: expected a target among generic-x86-64, coral-usb, got 'coral-usbs'; did you mean 'coral-usb'?"
+        "tiny 1.0.0: expected a target among generic-x86-64, raspberry-pi-4, got 'raspberry-pi-5'; "
+        "did you mean 'raspberry-pi-4'?"
     )
 
 

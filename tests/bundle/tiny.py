@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from edgemed import files, schema
 from edgemed.bundle import archive
 from edgemed.bundle.keys import PrivateKey
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.manifest import ArtifactDocument
 
 KEY = PrivateKey(seed=bytes(range(32)))
 OTHER = PrivateKey(seed=bytes(range(1, 33)))
 STRANGER = PrivateKey(seed=bytes(range(2, 34)))
 
-ARTIFACT = Artifact(
+ARTIFACT = ArtifactDocument(
     name="tiny",
     task="classify",
     intended_use="tests",
     modalities=("DX",),
     body_part="CHEST",
     labels=("abnormal",),
-    targets=("generic-x86-64", "coral-usb"),
+    targets=("generic-x86-64", "raspberry-pi-4"),
     outputs=("logit",),
 )
 MODEL = b"model"
@@ -30,6 +33,11 @@ MEMBERS = {
     "preprocessing.json": b"{}",
     "decision.json": schema.encode_json({"model": files.sha256(MODEL)}),
 }
+
+
+def described(*targets: str, **changes: Any) -> ArtifactDocument:
+    """Return the tiny bundle's description with other targets."""
+    return msgspec.structs.replace(ARTIFACT, targets=targets, **changes)
 
 
 def build(
@@ -50,9 +58,11 @@ def build(
     )
 
 
-def write_folder(folder: Path) -> Path:
+def write_folder(
+    folder: Path, *, artifact: ArtifactDocument = ARTIFACT, extra: Mapping[str, bytes] | None = None
+) -> Path:
     """Write the tiny bundle's members as an artifact folder, as a converter would, and return the folder."""
-    for name, data in {**MEMBERS, "artifact.json": schema.encode_json(ARTIFACT)}.items():
+    for name, data in {**MEMBERS, **(extra or {}), "artifact.json": schema.encode_json(artifact)}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)

@@ -40,6 +40,7 @@ COMMANDS = (
     "screen",
     "train",
     "convert",
+    "compat",
     "evaluate",
     "bundle",
     "bundle build",

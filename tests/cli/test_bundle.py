@@ -77,7 +77,23 @@ def test_build_unlocks_the_key_with_the_passphrase_file(home: Path, capsys: pyte
     assert (home / "a.edgemed").read_bytes() == tiny.build()
 
 
+def test_build_puts_several_folders_of_one_model_together(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    coral = tiny.described("generic-aarch64", "coral-usb")
+    tiny.write_folder(home / "coral", artifact=coral, extra={"model/edgetpu.tflite": b"compiled"})
+
+    assert ran(capsys, "bundle", "build", "artifact", "coral", "--key", "my.key", "--out", "a.edgemed")[0] == 0
+
+    bundle = trust.open_bundle(home / "a.edgemed", keys=[tiny.KEY.public])
+    assert bundle.manifest.targets == ("coral-usb", "generic-aarch64", "generic-x86-64", "raspberry-pi-4")
+    assert bundle.members == {**tiny.MEMBERS, "model/edgetpu.tflite": b"compiled"}
+
+
 BUILD_REFUSED = {
+    "folders of two models": (
+        ("artifact", "other", "--key", "my.key", "--out", "a.edgemed"),
+        "other/decision.json: expected the same bytes as artifact/decision.json; convert once with every --target, "
+        "or give folders of one conversion",
+    ),
     "wrong passphrase": (
         ("artifact", "--key", "locked.key", "--passphrase-file", "wrong", "--out", "a.edgemed"),
         "locked.key: the passphrase is wrong, or the file is damaged",
@@ -110,6 +126,7 @@ def test_build_is_refused_with_a_reason(
     home: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
 ) -> None:
     (home / "wrong").write_text("guess\n")
+    tiny.write_folder(home / "other", extra={"decision.json": b"{}"})
 
     assert ran(capsys, "bundle", "build", *words) == (2, "", f"edgemed: {message}\n")
 
@@ -222,11 +239,52 @@ def test_info_tells_whether_it_is_verified(capsys: pytest.CaptureFixture[str], k
         "digest",
         "size_bytes",
         "manifest",
+        "models",
     ]
     assert document["verified"] is verified
     assert document["accepted"] == ([KEYID] if verified else [])
     assert document["signed_by"] == [KEYID]
     assert document["manifest"] == json.loads(archive.read(tiny.build()).manifest)
+
+
+@pytest.fixture
+def accelerated(home: Path) -> Path:
+    """Return a bundle with a model for the Edge TPU."""
+    raw = archive.build(
+        tiny.described("generic-x86-64", "coral-usb", "coral-dev-board"),
+        {**tiny.MEMBERS, "model/edgetpu.tflite": b"compiled"},
+        version="1.0.0",
+        release=1,
+        private_keys=[tiny.KEY],
+    )
+    (home / "coral.edgemed").write_bytes(raw)
+    return home / "coral.edgemed"
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_info_shows_which_target_runs_which_model(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = ran(capsys, "bundle", "info", "coral.edgemed", "--trust", "my.pub")
+
+    lines = [line.split() for line in out.splitlines() if line.startswith("runs ")]
+    assert lines == [
+        ["runs", "model/int8.tflite", "generic-x86-64"],
+        ["runs", "model/edgetpu.tflite", "coral-usb,", "coral-dev-board"],
+    ]
+
+
+@pytest.mark.usefixtures("accelerated")
+def test_info_as_json_shows_which_target_runs_which_model(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = ran(capsys, "bundle", "info", "coral.edgemed", "--trust", "my.pub", "--json")
+
+    assert json.loads(out)["models"] == [
+        {"member": "model/int8.tflite", "accelerator": "none", "precision": "int8", "targets": ["generic-x86-64"]},
+        {
+            "member": "model/edgetpu.tflite",
+            "accelerator": "edgetpu",
+            "precision": "int8",
+            "targets": ["coral-usb", "coral-dev-board"],
+        },
+    ]
 
 
 SIGNED = {

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from converters.artifact import Artifact
+from converters.parity import Flip
 from edgemed import files, schema
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.cli import convert, main
 from edgemed.training import recipe as recipes
 from edgemed.training import run as runs
+from tests.runtime import tiny
 from tests.training import blobs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,41 +98,166 @@ def test_cheap_refusals_come_before_tensorflow_is_loaded(run: Path, tmp_path: Pa
     assert done.stdout == "2 []\n"
 
 
-class _Device:
-    id = "generic-x86-64"
+@pytest.fixture
+def keras_file(tmp_path: Path) -> Path:
+    """Return a file that has the form of a saved Keras model of plain layers; nothing here loads it."""
+    return _keras_file(tmp_path / "model.keras", {"class_name": "Dense", "module": "keras.layers", "config": {}})
 
 
-class _Conversion:
-    """The parts of a conversion that its notes speak of."""
+def _keras_file(path: Path, layer: dict[str, Any]) -> Path:
+    config = {"module": "keras", "class_name": "Sequential", "config": {"layers": [layer]}, "registered_name": None}
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", json.dumps(config))
+    return path
 
-    members = {f"golden/0{number}.plane.png": b"" for number in range(4)}  # noqa: RUF012  # never changed
-    description = Artifact(
-        name="tiny",
-        task="classify",
-        intended_use="Tests.",
-        modalities=("US",),
-        body_part="PHANTOM",
-        labels=("plain", "blob"),
-        targets=("generic-x86-64",),
-        outputs=("logit",),
+
+def test_model_without_data_is_refused(keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = _refused(capsys, keras_file, "--target", "generic-x86-64", "--out", tmp_path / "out")
+    assert found == (
+        2,
+        f"edgemed: --data: required with {keras_file}: the folder of the labelled images that calibrate, train and "
+        "judge the quantized model\n",
     )
 
-    def __init__(self, flipped: int) -> None:
-        self.flipped = tuple(f"{index}.png" for index in range(flipped))
+
+def test_model_without_recipe_is_refused(keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--target", "generic-x86-64", "--out", tmp_path / "out", "--data", tmp_path)
+    assert _refused(capsys, keras_file, *words) == (
+        2,
+        f"edgemed: --recipe: required with {keras_file}: a YAML file that names the data's labels and splits, the "
+        "quantization and the operating point; a copy of a shipped recipe without its part model is a start\n",
+    )
+
+
+def _recipe_without_steps(folder: Path) -> Path:
+    head, _, tail = blobs.RECIPE.partition("preprocessing:")
+    path = folder / "own.yaml"
+    path.write_text(head + tail[tail.index("model: {") :])
+    return path
+
+
+def test_model_without_preprocessing_is_refused(
+    keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--target", "generic-x86-64", "--out", tmp_path / "out", "--data", tmp_path)
+    recipe = _recipe_without_steps(tmp_path)
+    assert _refused(capsys, keras_file, *words, "--recipe", recipe) == (
+        2,
+        "edgemed: own.yaml: preprocessing: required key is missing; add the steps, or give them to edgemed convert "
+        "with --preprocessing\n",
+    )
+
+
+def test_wrong_preprocessing_is_refused_with_its_place(
+    keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = tmp_path / "steps.yaml"
+    steps.write_text("schema: 1\nheight: 32\nwidht: 32\nsteps: [{step: resize, method: area, fit: stretch}]\n")
+    words = ("--target", "generic-x86-64", "--out", tmp_path / "out", "--data", tmp_path, "--preprocessing", steps)
+    assert _refused(capsys, keras_file, *words, "--recipe", _recipe_without_steps(tmp_path)) == (
+        2,
+        f"edgemed: {steps}: widht: unknown key; did you mean 'width'?\n",
+    )
+
+
+def test_preprocessing_of_a_run_is_its_own(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--target", "generic-x86-64", "--out", tmp_path / "out", "--preprocessing", tmp_path / "steps.json")
+    assert _refused(capsys, run, *words) == (
+        2,
+        f"edgemed: --preprocessing: {run} is a run, whose model knows its input; leave the option out, or give "
+        f"{run / 'model.keras'} with --data and --recipe\n",
+    )
+
+
+def test_empty_input_range_is_refused(keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--target", "generic-x86-64", "--out", tmp_path / "out", "--data", tmp_path, "--recipe", "chest-xray")
+    assert _refused(capsys, keras_file, *words, "--input-range", "1", "-1") == (
+        2,
+        "edgemed: --input-range: expected two finite numbers, the lower first, got 1 -1\n",
+    )
+
+
+def test_model_that_brings_code_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _keras_file(
+        tmp_path / "model.keras", {"class_name": "Lambda", "module": "keras.layers", "config": {"name": "scale"}}
+    )
+    assert _refused(capsys, path, "--target", "generic-x86-64", "--out", tmp_path / "out") == (
+        4,
+        f"edgemed: {path}: expected layers of Keras only, got the Lambda layer scale: code that comes with a model is "
+        "not run; build the model from Keras layers and save it again\n",
+    )
+
+
+def test_missing_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "absent.keras"
+    assert _refused(capsys, path, "--target", "generic-x86-64", "--out", tmp_path / "out") == (
+        2,
+        f"edgemed: {path}: expected a run folder or a saved Keras model, found none; check the path\n",
+    )
+
+
+def test_unknown_mode_is_a_usage_error(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, err = _refused(capsys, run, "--target", "generic-x86-64", "--out", tmp_path / "out", "--mode", "int4")
+    assert code == 2
+    assert "'int4' is not one of 'qat', 'ptq', 'float16', 'float32'" in err
+
+
+def test_peers_of_a_float_model_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = runs.read(run)
+    epochs = tuple(runs.Epoch(epoch=index, loss=0.5, validation_auc=0.9) for index in range(3))
+    (run / "run.json").write_bytes(schema.encode_json(msgspec.structs.replace(begun, history=epochs)))
+    words = ("--target", "generic-x86-64", "--out", tmp_path / "out", "--mode", "float16", "--peer-python", "python3")
+    assert _refused(capsys, run, *words) == (
+        2,
+        "edgemed: --peer-python: measures int8 models, not --mode float16; leave one of the two out\n",
+    )
+
+
+def _artifact(flips: int) -> Artifact:
+    return Artifact(
+        description=ArtifactDocument(
+            name="tiny",
+            task="classify",
+            intended_use="Tests.",
+            modalities=("US",),
+            body_part="PHANTOM",
+            labels=("plain", "blob"),
+            targets=("generic-x86-64",),
+            outputs=("logit",),
+        ),
+        members={"model/int8.tflite": b"m", **{f"golden/0{number}.plane.png": b"" for number in range(4)}},
+        reports={},
+        report=None,  # type: ignore[arg-type]  # nothing here asks for it
+        flips=tuple(
+            Flip(name=f"{index}.png", abnormal=index == 0, score_float=0.6, score_converted=0.3, alert=False)
+            for index in range(flips)
+        ),
+        rule=tiny.rule(b"m"),
+        notes=("coral-usb needs model/edgetpu.tflite",),
+    )
 
 
 @pytest.mark.parametrize(
-    ("flipped", "line"),
+    ("flips", "lines"),
     [
         pytest.param(0, [], id="none"),
-        pytest.param(2, ["flipped: 0.png, 1.png"], id="two"),
-        pytest.param(23, [f"flipped: {', '.join(f'{n}.png' for n in range(20))} and 3 more"], id="many"),
+        pytest.param(
+            2,
+            [
+                "flipped: 0.png (abnormal): alert 0.6000 by float, clear 0.3000 converted",
+                "flipped: 1.png (normal): alert 0.6000 by float, clear 0.3000 converted",
+            ],
+            id="two",
+        ),
     ],
 )
-def test_flipped_images_are_named_on_one_line(flipped: int, line: list[str]) -> None:
-    pytest.importorskip("keras", reason="needs the train extra")
-    notes = convert._notes(_Conversion(flipped), _Device())  # type: ignore[arg-type]  # only what it reads
-    assert notes == [
+def test_every_flipped_image_is_named_with_both_scores(flips: int, lines: list[str]) -> None:
+    assert convert._notes(_artifact(flips)) == [
         "4 source pictures of validation travel in golden/, with any text burned into their pixels",
-        *line,
+        *lines,
+        "coral-usb needs model/edgetpu.tflite",
     ]
+
+
+def test_no_flip_of_many_is_left_out() -> None:
+    assert sum(line.startswith("flipped: ") for line in convert._notes(_artifact(120))) == 120

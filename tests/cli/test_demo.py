@@ -27,6 +27,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a copy of the package that ships tiny bundles and samples instead of its own."""
     folder = tmp_path_factory.mktemp("package")
     shutil.copytree(PACKAGE, folder / "edgemed", ignore=shutil.ignore_patterns("__pycache__", "*.edgemed"))
+    shutil.copytree(Path(str(resources.files("firmware_configs"))), folder / "firmware_configs")
     shipped = folder / "edgemed" / "shipped"
     shutil.rmtree(shipped / "samples", ignore_errors=True)
     for part in ("bundles", "samples"):

@@ -70,6 +70,7 @@ def bundle(folder: Path, converted: dict[str, Any]) -> Path:
 def test_training_and_conversion_say_what_they_made(trained: dict[str, Any], converted: dict[str, Any]) -> None:
     assert trained["epochs"] == 12
     assert converted["parity"]["passed"] is True
+    assert (converted["mode"], converted["targets"]) == ("qat", ["generic-x86-64"])
     assert "generic-x86-64" in converted["admits"]
     assert (
         "4 source pictures of validation travel in golden/, with any text burned into their pixels\n"
@@ -121,29 +122,94 @@ def test_two_builds_are_byte_for_byte_the_same(folder: Path, bundle: Path) -> No
     assert again.read_bytes() == bundle.read_bytes()
 
 
+def _strict(folder: Path) -> Path:
+    """Return the recipe with a margin that no model keeps: int8 would have to be better than float."""
+    path = folder / "strict.yaml"
+    path.write_text(RECIPE + "gate: {margin: 0.0}\n")
+    return path
+
+
 def test_model_outside_the_gate_ends_with_the_figures_and_no_artifact(
     folder: Path, trained: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from converters import parity
     from edgemed.training import fit
 
-    compare = parity.compare
-    # A margin that no model meets; whether the twin is trained decides nothing here.
-    monkeypatch.setattr(parity, "compare", lambda *given, margin: compare(*given, margin=-1.5))
+    # Whether the twin is trained decides nothing here.
     monkeypatch.setattr(fit, "fine_tune", lambda *given, **options: None)
     out = folder / "refused"
-    code = main(["convert", str(trained["run"]), "--target", "generic-x86-64", "--out", str(out), "--json"])
+    words = ("--recipe", str(_strict(folder)), "--target", "generic-x86-64", "--out", str(out), "--json")
+    code = main(["convert", str(trained["run"]), *words])
     captured = capsys.readouterr()
     figure = r"-?[01]\.\d{4} \[-?[01]\.\d{4}, -?[01]\.\d{4}\]"
     assert code == 3
     assert captured.out == ""
     assert re.search(
-        rf"^edgemed: parity: AUC float {figure}, int8 {figure}, difference {figure.replace('-?', '[+-]')} on 96 "
-        r"validation images, \d+ decisions flipped; expected a lower end above ",
+        rf"^edgemed: parity: AUC qat minus float {figure.replace('-?', '[+-]')}, expected a lower end above -0.*"
+        rf"On the gate part, 48 of 96 validation images, 24 abnormal: AUC float {figure}, qat {figure}; \d+ decisions "
+        r"flipped\. Train the quantized model longer, or validate on more images$",
         captured.err,
         re.MULTILINE,
     )
+    flips = int(re.search(r"(\d+) decisions flipped", captured.err)[1])  # type: ignore[index]  # asserted above
+    assert sum(line.startswith("flipped: ") for line in captured.err.splitlines()) == flips
     assert not out.exists()
+    assert not list(folder.glob(".refused*"))
+
+
+def _lenient(folder: Path) -> Path:
+    """Return the recipe with a gate that lets pass what calibration alone makes of so small a network."""
+    path = folder / "lenient.yaml"
+    path.write_text(RECIPE + "gate: {margin: 0.9, significance: 1.0e-12}\n")
+    return path
+
+
+@pytest.mark.parametrize("mode", ["ptq", "float16", "float32"])
+def test_other_modes_go_through_the_same_gate(folder: Path, trained: dict[str, Any], mode: str) -> None:
+    out = folder / mode
+    words = ("--recipe", _lenient(folder), "--mode", mode, "--target", "generic-x86-64", "--out", out)
+    made = _run("convert", trained["run"], *words)
+    assert (made["mode"], made["parity"]["passed"], made["parity"]["margin"]) == (mode, True, 0.9)
+    assert made["parity"]["gate"] == {"n": 48, "n_abnormal": 24, "n_groups": 48}
+    assert (out / "model" / f"{'int8' if mode == 'ptq' else mode}.tflite").is_file()
+
+
+def test_bundle_of_a_float_model_is_refused_in_plain_words(
+    folder: Path, trained: dict[str, Any], bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "float-only"
+    made = _run("convert", trained["run"], "--mode", "float16", "--target", "generic-x86-64", "--out", out)
+    assert made["admits"] == []
+    assert (
+        "a bundle needs an int8 model; model/float16.tflite is for comparison: convert with --mode qat or ptq for one\n"
+        in made["stderr"]
+    )
+    code = main(["bundle", "build", str(out), "--key", str(folder / "my.key"), "--out", str(folder / "no.edgemed")])
+    assert (code, capsys.readouterr().err) == (
+        2,
+        "edgemed: bundle: model/float16.tflite: expected a model among model/int8.tflite, model/edgetpu.tflite, "
+        "model/qdq.onnx, model/float16.onnx; remove it, or convert with --mode qat or ptq\n",
+    )
+
+
+def test_saved_keras_model_is_converted_with_a_recipe_and_steps_of_its_own(
+    folder: Path, trained: dict[str, Any]
+) -> None:
+    """The user's own way: a model file, a data folder, a recipe without a network, and the steps in a file."""
+    head, _, tail = RECIPE.partition("preprocessing:")
+    steps, _, rest = tail.partition("model: {")
+    own, file = folder / "own.yaml", folder / "steps.yaml"
+    own.write_text(head + rest[rest.index("augmentation:") :])
+    file.write_text("\n".join(line.strip() for line in steps.strip().splitlines()))
+    words = ("--data", folder / "data", "--recipe", own, "--preprocessing", file, "--mode", "float32")
+    model = Path(trained["run"]) / "model.keras"
+    made = _run("convert", model, *words, "--target", "generic-x86-64", "--out", folder / "own")
+    same = _run(
+        "convert", trained["run"], "--mode", "float32", "--target", "generic-x86-64", "--out", folder / "own-by-run"
+    )
+    assert made["parity"] == same["parity"]
+    facts = json.loads((folder / "own" / "evidence" / "training.json").read_text())
+    assert (facts["origin"], facts["history"], facts["quantization_epochs"]) == ("elsewhere", [], 0)
+    assert "The float model was trained elsewhere" in (folder / "own" / "card.md").read_text()
 
 
 def test_changed_data_are_not_mistaken_for_the_runs(

@@ -75,6 +75,8 @@ def test_json_is_the_documents_of_the_contract(run: Ran, home: Path) -> None:
         ("target", targets.generic_id()),
         ("threads", 2),
         ("fallback", False),
+        ("member", "model/int8.tflite"),
+        ("reason", None),
     ]
     assert list(document["summary"].items()) == [("alert", 1), ("clear", 0), ("indeterminate", 0), ("refused", 0)]
     assert len(document["results"]) == 1

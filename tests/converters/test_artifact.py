@@ -1,15 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from converters import artifact
-from edgemed.bundle.manifest import Artifact, parse_artifact
+from converters.artifact import Artifact
+from edgemed.bundle.manifest import ArtifactDocument, parse_artifact
 from edgemed.errors import ConfigError
+from tests.runtime import tiny
 
-DESCRIPTION = Artifact(
+DESCRIPTION = ArtifactDocument(
     name="tiny",
     task="classify",
     intended_use="tests",
@@ -21,12 +24,25 @@ DESCRIPTION = Artifact(
 )
 
 
+def _artifact(members: Mapping[str, bytes]) -> Artifact:
+    return Artifact(
+        description=DESCRIPTION,
+        members=members,
+        reports={"conversion.json": b"{}", "conversion.html": b"<!doctype html>"},
+        report=None,  # type: ignore[arg-type]  # nothing here asks for it
+        flips=(),
+        rule=tiny.rule(b"m"),
+    )
+
+
 def test_members_lie_as_in_the_bundle_and_the_description_reads_back(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "artifact"
-    artifact.write(folder, DESCRIPTION, {"model/int8.tflite": b"m", "card.md": b"c"})
+    artifact.write(folder, _artifact({"model/int8.tflite": b"m", "card.md": b"c"}))
     assert sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()) == [
         "artifact.json",
         "card.md",
+        "conversion.html",
+        "conversion.json",
         "model/int8.tflite",
     ]
     assert parse_artifact((folder / "artifact.json").read_bytes(), source="artifact.json") == DESCRIPTION
@@ -34,16 +50,21 @@ def test_members_lie_as_in_the_bundle_and_the_description_reads_back(tmp_path: P
 
 def test_older_artifact_is_replaced_whole(tmp_path: Path) -> None:
     folder = tmp_path / "artifact"
-    artifact.write(folder, DESCRIPTION, {"old.json": b"{}"})
-    artifact.write(folder, DESCRIPTION, {"new.json": b"{}"})
-    assert sorted(path.name for path in folder.iterdir()) == ["artifact.json", "new.json"]
+    artifact.write(folder, _artifact({"old.json": b"{}"}))
+    artifact.write(folder, _artifact({"new.json": b"{}"}))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "artifact.json",
+        "conversion.html",
+        "conversion.json",
+        "new.json",
+    ]
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
 
 
 def test_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(ConfigError) as caught:
-        artifact.write(tmp_path, DESCRIPTION, {})
+        artifact.write(tmp_path, _artifact({}))
     assert str(caught.value) == (
         f"{tmp_path}: expected a new folder or an older artifact, found something else; choose another --out"
     )
@@ -53,8 +74,46 @@ def test_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
 def test_failure_while_writing_leaves_nothing_behind(tmp_path: Path) -> None:
     folder = tmp_path / "artifact"
     with pytest.raises(ConfigError, match="cannot be written"):
-        artifact.write(folder, DESCRIPTION, {"a/b": b"", "a/b/c": b"a file stands where a folder must"})
+        artifact.write(folder, _artifact({"a/b": b"", "a/b/c": b"a file stands where a folder must"}))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_in_the_middle_leaves_the_older_artifact_whole(tmp_path: Path) -> None:
+    """The limit on a file's size stands for a disk that takes the first members and not the next."""
+    import resource
+
+    folder = tmp_path / "artifact"
+    artifact.write(folder, _artifact({"card.md": b"old"}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(ConfigError) as caught:
+            artifact.write(folder, _artifact({"card.md": b"new", "model/int8.tflite": b"m" * 20_000}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value) == (
+        f"{folder}: cannot be written: File too large; free some space or choose another --out"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["artifact"]
+    assert (folder / "card.md").read_bytes() == b"old"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_folder_without_permission_is_refused_before_the_work(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(ConfigError) as caught:
+            artifact.require_writable(tmp_path / "artifact")
+    finally:
+        tmp_path.chmod(0o700)
+    assert str(caught.value) == (f"{tmp_path / 'artifact'}: cannot be written: Permission denied; choose another --out")
+
+
+def test_read_only_place_is_refused_before_the_work() -> None:
+    folder = Path("/proc/artifact")
+    with pytest.raises(ConfigError) as caught:
+        artifact.require_writable(folder)
+    assert str(caught.value) == f"{folder}: cannot be written: No such file or directory; choose another --out"
 
 
 def test_asking_makes_nothing(tmp_path: Path) -> None:
@@ -63,7 +122,7 @@ def test_asking_makes_nothing(tmp_path: Path) -> None:
 
 
 def _link(tmp_path: Path) -> Path:
-    artifact.write(tmp_path / "real", DESCRIPTION, {})
+    artifact.write(tmp_path / "real", _artifact({}))
     (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
     return tmp_path / "link"
 

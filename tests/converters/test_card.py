@@ -4,13 +4,14 @@ import msgspec
 import pytest
 
 from converters import card
-from converters.parity import Area, Parity
-from edgemed.bundle.manifest import Artifact
+from converters.mode import Mode
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.runtime.golden import Entry, Tolerance
 from edgemed.runtime.interpreter import Kernels
+from tests.converters.test_parity import PARITY
 from tests.runtime import tiny
 
-DESCRIPTION = Artifact(
+DESCRIPTION = ArtifactDocument(
     name="tiny",
     task="classify",
     intended_use="Tests.",
@@ -28,6 +29,8 @@ FACTS = card.Facts(
     citation="Nobody 2024",
     limits="One phantom.",
     separation="Validation shares no patient with train.",
+    origin="edgemed train",
+    float_sha256="sha256:" + "2" * 64,
     pretrained_sha256=None,
     train_images=64,
     train_digest="sha256:" + "0" * 64,
@@ -36,22 +39,9 @@ FACTS = card.Facts(
     history=((0.5, 0.9),),
     best_epoch=0,
     quantization_epochs=1,
+    quantization_learning_rate=0.001,
     versions={"python": "3.11.0"},
     converter_versions={"tensorflow": "2.21.0"},
-)
-PARITY = Parity(
-    schema=1,
-    split="validation",
-    n=40,
-    n_abnormal=20,
-    auc_float=Area(value=0.95, ci95=(0.9, 0.98)),
-    auc_int8=Area(value=0.94, ci95=(0.89, 0.97)),
-    difference=Area(value=-0.01, ci95=(-0.02, 0.003)),
-    margin=0.05,
-    threshold_float=0.4,
-    threshold_int8=0.41,
-    flipped=2,
-    passed=True,
 )
 TOLERANCE = Tolerance(
     schema=1,
@@ -82,9 +72,17 @@ def _rendered(**changes: object) -> str:
         "- Task: classify, plain / blob",
         "Trained on 64 images, validated on 40. Validation shares no patient with train. Test images took no part.",
         "Training started from random weights.",
-        "- AUC float 0.9500 [0.9000, 0.9800], int8 0.9400 [0.8900, 0.9700]; difference -0.0100 [-0.0200, +0.0030], "
-        "margin 0.05",
-        "- Decisions that differ, float and int8 each at its own threshold: 2 of 40",
+        "Converted by quantization-aware training, epochs: 1.",
+        "Calibration and threshold were chosen on the operating part, 120 images (60 abnormal, 40 patients or groups "
+        "of near-duplicates). The gate was judged on the gate part, 100 images (50 abnormal). What keeps train and "
+        "validation apart keeps them apart.",
+        "- AUC float 0.9500 [0.9000, 0.9800], qat 0.9480 [0.8900, 0.9700]; difference -0.0020 [-0.0080, +0.0040], "
+        "margin 0.01",
+        "- At that threshold: sensitivity 0.940 [0.838, 0.979], 47 of 50; specificity 0.880 [0.762, 0.944], 44 of 50",
+        "- Float model at its own threshold: sensitivity 0.960 [0.865, 0.989], 48 of 50; specificity 0.900 [0.786, "
+        "0.957], 45 of 50",
+        "- Decisions that differ: 4 of 100, 1 to alert and 3 to clear; right with float alone 3, with qat alone 1, "
+        "McNemar p 0.6250",
         "| litert | reference | x86-64 | 40 | 2 | 0.0123 |",
         "One phantom.",
     ],
@@ -102,3 +100,21 @@ def test_separation_is_the_recipes_own() -> None:
 def test_pretrained_weights_are_named_by_their_digest() -> None:
     digest = "sha256:" + "a" * 64
     assert f"Training started from pretrained weights, {digest}." in _rendered(pretrained_sha256=digest)
+
+
+def test_model_from_elsewhere_is_not_said_to_have_been_trained_here() -> None:
+    lines = _rendered(origin="elsewhere").splitlines()
+    assert "The float model was trained elsewhere; whether it saw validation images then is not known here." in lines
+    assert (
+        "Converted with 64 images, validated on 40. Validation shares no patient with train. Test images took no part."
+        in lines
+    )
+    assert not any(line.startswith(("Trained on", "Training started")) for line in lines)
+
+
+def test_float_model_has_no_spread_in_lsb() -> None:
+    parity = msgspec.structs.replace(PARITY, mode=Mode.FLOAT16)
+    text = card.render(DESCRIPTION, FACTS, tiny.rule(tiny.model()), parity, None)
+    assert "Converted by rounding its weights to float16." in text.splitlines()
+    assert "Not measured in LSB: the model computes in floating point." in text.splitlines()
+    assert "not listed" not in text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from edgemed.imaging import preprocess
 from edgemed.runtime import backends, golden
 from edgemed.runtime.decision import Calibration
 from edgemed.runtime.interpreter import Kernels
-from tests.runtime import tiny
+from tests.runtime import tiny, tiny_onnx
 
 PLANES = np.stack([tiny.picture(16, seed=seed) for seed in range(3)])
 CLAHE = {"step": "contrast", "method": {"kind": "clahe", "clip_limit": 2.0, "tiles": 4}}
@@ -25,7 +26,12 @@ def reference() -> answers.Answers:
     return answers.of(backends.load(tiny.model(), backend="litert"), PLANES)
 
 
-def _measured(reference: answers.Answers, *peers: Path, first: list[object] | None = None) -> golden.Tolerance:
+def _measured(
+    reference: answers.Answers,
+    *peers: Path,
+    first: list[object] | None = None,
+    others: dict[str, bytes] | None = None,
+) -> golden.Tolerance:
     document = {**tiny.PREPROCESSING, "steps": [*(first or []), *tiny.PREPROCESSING["steps"]]}
     return tolerance.measure(
         tiny.model(),
@@ -34,6 +40,7 @@ def _measured(reference: answers.Answers, *peers: Path, first: list[object] | No
         preprocessing=preprocess.parse(schema.encode_json(document)),
         calibration=Calibration(slope=1.0, intercept=0.0),
         peers=peers,
+        others=others or {},
     )
 
 
@@ -72,6 +79,46 @@ np.savez(sys.argv[5], **out)
     assert (entry.backend, entry.architecture) == ("other", "aarch64")
     assert entry.logit_lsb == int(127 - reference.integers["logit"].astype(int).min())
     assert 0.0 < entry.score <= 1.0
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+def test_float_member_is_measured_in_lsb_of_the_int8_model(reference: answers.Answers, kind: str) -> None:
+    real = answers.of(backends.load(tiny.float_model(kind), backend="litert"), PLANES)
+    calibration = Calibration(slope=2.0, intercept=0.5)
+
+    found = tolerance.entry(reference, real, member="model/float16.onnx", calibration=calibration, plane_gray=0)
+
+    q = reference.quantization("logit")
+    lowest, highest = (q.scale * (end - q.zero_point) for end in (-128, 127))
+    apart = [
+        abs(one - min(max(other, lowest), highest)) for one, other in zip(reference.logits, real.logits, strict=True)
+    ]
+    scores = [[1 / (1 + math.exp(-2.0 * logit - 0.5)) for logit in side.logits] for side in (reference, real)]
+    assert found.logit_lsb == max(math.ceil(one / q.scale) for one in apart) > 0
+    assert found.score == pytest.approx(max(abs(one - other) for one, other in zip(*scores, strict=True)))
+    assert (found.member, found.accelerated, found.n) == ("model/float16.onnx", False, len(PLANES))
+
+
+def test_another_member_is_measured_on_the_back_end_that_runs_it(reference: answers.Answers) -> None:
+    pytest.importorskip("onnx")
+    if "onnxruntime" not in backends.available():
+        pytest.skip("onnxruntime is not installed in this environment")
+
+    found = _measured(reference, others={"model/float16.onnx": tiny_onnx.model()})
+
+    own, other = found.entries[:2], found.entries[2]
+    assert {entry.member for entry in own} == {"model/int8.tflite"}
+    assert (other.member, other.backend, other.n) == ("model/float16.onnx", "onnxruntime", 3)
+    apart = [
+        abs(1 / (1 + math.exp(-logit)) - 1 / (1 + math.exp(-tiny_onnx.logit(plane))))
+        for logit, plane in zip(reference.logits, PLANES, strict=True)
+    ]
+    assert other.score == pytest.approx(max(apart), rel=1e-5)
+    assert golden.parse_tolerance(schema.encode_json(found)) == found
+
+
+def test_entries_name_the_int8_model(reference: answers.Answers) -> None:
+    assert {entry.member for entry in _measured(reference).entries} == {"model/int8.tflite"}
 
 
 @pytest.mark.parametrize(("first", "gray"), [([], 0), ([CLAHE], 2)], ids=["exact steps", "a step that is not"])

@@ -1,7 +1,9 @@
-"""Make ``tiny_int8.tflite``, the few-kilobyte full int8 model that tests run and read.
+"""Make ``tiny_int8.tflite``, the few-kilobyte full int8 model that tests run and read, and its float originals.
 
-It keeps the model contract: input (1, 16, 16, 1), outputs ``logit`` (1, 1), ``evidence`` (1, 4, 4, 1) and ``embedding``
-(1, 8), the logit being the spatial mean of the evidence. Weights are random with a fixed seed: it screens nothing.
+Each keeps the model contract: input (1, 16, 16, 1), outputs ``logit`` (1, 1), ``evidence`` (1, 4, 4, 1) and
+``embedding`` (1, 8), the logit being the spatial mean of the evidence. ``tiny_float32.tflite`` and
+``tiny_float16.tflite``, the latter with weights in float16, take and give float32. Weights are random with a fixed
+seed: it screens nothing.
 
     python tests/data/make_tiny_models.py [FOLDER]
 """
@@ -65,6 +67,20 @@ def int8_model(model: keras.Model) -> bytes:
     return bytes(converter.convert())
 
 
+def float_model(model: keras.Model, *, half: bool) -> bytes:
+    """Return the model as a float TFLite file, its weights in float16 where ``half`` is given."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if half:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
-    (folder / "tiny_int8.tflite").write_bytes(int8_model(tiny_model()))
+    made = tiny_model()
+    (folder / "tiny_int8.tflite").write_bytes(int8_model(made))
+    (folder / "tiny_float32.tflite").write_bytes(float_model(made, half=False))
+    (folder / "tiny_float16.tflite").write_bytes(float_model(made, half=True))

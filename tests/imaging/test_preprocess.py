@@ -230,3 +230,43 @@ def test_documents_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         value.steps[0].method = "linear"  # type: ignore[misc,union-attr]  # the point of the test
     assert msgspec.structs.replace(value, height=9).height == 9
+
+
+def test_steps_in_a_file_are_read_as_json_or_yaml(tmp_path: Path) -> None:
+    expected = Preprocessing(schema=1, height=64, width=48, steps=(CropBorder(fraction=0.04), AREA))
+    as_json, as_yaml = tmp_path / "preprocessing.json", tmp_path / "steps.yaml"
+    as_json.write_bytes(preprocess.encode(expected))
+    as_yaml.write_text(
+        "schema: 1\nheight: 64\nwidth: 48\nsteps:\n"
+        "  - {step: crop_border, fraction: 0.04}  # a comment\n  - {step: resize, method: area, fit: stretch}\n"
+    )
+    assert preprocess.read(as_json) == preprocess.read(as_yaml) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("steps.yaml", "schema: 1\nheight: 64\n", "width: required key is missing"),
+        (
+            "steps.json",
+            "schema: 1",
+            "expected JSON, got bytes that are not: JSON is malformed: invalid character (byte 0)",
+        ),
+    ],
+    ids=["key missing", "YAML called JSON"],
+)
+def test_file_that_holds_no_steps_is_refused(name: str, text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        preprocess.read(path)
+    assert str(caught.value) == f"{path}: {message}"
+
+
+def test_absent_file_of_steps_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "steps.yaml"
+    with pytest.raises(ConfigError) as caught:
+        preprocess.read(path)
+    assert str(caught.value) == (
+        f"{path}: cannot be read: No such file or directory; check the path and its permissions"
+    )

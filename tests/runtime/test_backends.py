@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgemed.bundle import models
 from edgemed.errors import ConfigError, InferenceError, MissingDependencyError
 from edgemed.runtime import backends
 from edgemed.runtime.backends import litert, signature, tflite_runtime
@@ -16,13 +17,40 @@ from tests.runtime import tiny
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(params=sorted(backends.BACKENDS))
+@pytest.fixture(params=models.MODELS[models.INT8].backends)
 def backend(request: pytest.FixtureRequest) -> str:
-    """Return each back end's name in turn; one whose library is not installed is skipped."""
+    """Return the name of each back end for TFLite in turn; one whose library is not installed is skipped."""
     name: str = request.param
     if name not in backends.available():
         pytest.skip(f"{name} is not installed in this environment")
     return name
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+def test_float_models_load_and_answer_real_numbers(backend: str, kind: str) -> None:
+    interpreter = backends.load(tiny.float_model(kind), backend=backend)
+
+    assert {name: (spec.dtype, spec.quantization) for name, spec in interpreter.inputs.items()} == {
+        "plane": ("float32", None)
+    }
+    assert {(spec.dtype, spec.quantization) for spec in interpreter.outputs.values()} == {("float32", None)}
+    answered = interpreter.invoke({"plane": np.full((1, 16, 16, 1), 128, np.float32)})
+    assert {name: (values.dtype, values.shape) for name, values in answered.items()} == {
+        "logit": (np.float32, (1, 1)),
+        "evidence": (np.float32, (1, 4, 4, 1)),
+        "embedding": (np.float32, (1, 8)),
+    }
+    # The logit is the mean of the evidence: in real numbers, to rounding.
+    assert float(answered["logit"][0, 0]) == pytest.approx(float(answered["evidence"].mean()), abs=1e-5)
+
+
+def test_integers_for_a_float_model_are_refused(backend: str) -> None:
+    with pytest.raises(InferenceError, match=f"^{backend}: inference failed: "):
+        backends.load(tiny.float_model(), backend=backend).invoke(tensor())
+
+
+def test_kernels_of_the_cpu_are_no_accelerator(backend: str) -> None:
+    assert backends.load(tiny.model(), backend=backend).accelerated is False
 
 
 def tensor(seed: int = 1) -> dict[str, np.ndarray]:
@@ -124,7 +152,7 @@ def test_unknown_back_end_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         backends.load(tiny.model(), backend="onnx")
 
-    assert str(caught.value) == "backend: expected one of litert, tflite-runtime, got 'onnx'"
+    assert str(caught.value) == "backend: expected one of litert, tflite-runtime, onnxruntime, got 'onnx'"
 
 
 def test_no_threads_are_the_callers_mistake() -> None:
@@ -165,7 +193,7 @@ def test_without_any_library_the_error_lists_each_back_end() -> None:
 def test_import_loads_no_back_end() -> None:
     program = (
         "import sys, edgemed.runtime.backends as b; b.available();"
-        "print([m for m in ('ai_edge_litert', 'tflite_runtime', 'cv2', 'msgspec') if m in sys.modules])"
+        "print([m for m in ('ai_edge_litert', 'tflite_runtime', 'onnxruntime', 'cv2', 'msgspec') if m in sys.modules])"
     )
 
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

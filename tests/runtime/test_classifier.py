@@ -12,6 +12,7 @@ from tests.runtime import tiny
 from tests.runtime.tiny import FakeInterpreter
 
 HALF = Quantization(scale=0.5, zero_point=-10)
+SHAPES = {"plane": (1, 16, 16, 1), "logit": (1, 1), "evidence": (1, 4, 4, 1), "embedding": (1, tiny.EMBEDDING)}
 
 
 def classifier(interpreter: FakeInterpreter) -> Classifier:
@@ -45,6 +46,37 @@ def test_outputs_are_read_in_real_units() -> None:
     assert reading.evidence.tolist() == np.full((4, 4), 68.5).tolist()
     assert reading.embedding is not None
     assert reading.embedding.tolist() == [0.5 * (-128 + 10)] * tiny.EMBEDDING
+
+
+def test_a_float_model_is_given_the_grey_levels_and_read_as_it_answers() -> None:
+    ends = {name: spec(name, *shape, dtype="float32", quantization=None) for name, shape in SHAPES.items()}
+    fake = FakeInterpreter(logit_lsb=-3, embedding_lsb=7, **ends)
+    plane = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    subject = classifier(fake)
+
+    reading = subject.read(subject.infer(plane))
+
+    assert (fake.given[0].dtype, fake.given[0].reshape(-1).tolist()) == (np.float32, list(range(256)))
+    assert reading.logit == -3.0
+    assert reading.evidence is not None
+    assert (reading.evidence.dtype, reading.evidence.tolist()) == (np.float64, np.full((4, 4), -3.0).tolist())
+    assert reading.embedding is not None
+    assert reading.embedding.tolist() == [7.0] * tiny.EMBEDDING
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16"])
+def test_float_model_answers_what_its_int8_twin_answers(kind: str) -> None:
+    int8, real = (
+        Classifier(backends.load(raw, backend="litert"), height=16, width=16)
+        for raw in (tiny.model(), tiny.float_model(kind))
+    )
+    planes = [tiny.picture(16, seed=seed) for seed in range(20)]
+    logits = np.array([[one.read(one.infer(plane)).logit for one in (int8, real)] for plane in planes])
+    q = int8.interpreter.outputs["logit"].quantization
+    assert q is not None
+
+    lowest, highest = tensors.dequantize(np.array([-128, 127], np.int8), q)
+    assert np.abs(logits[:, 0] - np.clip(logits[:, 1], lowest, highest)).max() < 8 * q.scale
 
 
 def test_arrays_of_a_reading_are_read_only() -> None:
@@ -84,11 +116,13 @@ def test_evidence_mean_is_the_logit_to_one_lsb(rng: np.random.Generator) -> None
 MODELS = {
     "another plane size": (
         FakeInterpreter(plane=spec("plane", 1, 32, 32, 1)),
-        "model: input plane: expected int8 (1, 16, 16, 1) as preprocessing.json says, got int8 (1, 32, 32, 1)",
+        "model: input plane: expected int8 or float32 (1, 16, 16, 1) as preprocessing.json says, "
+        "got int8 (1, 32, 32, 1)",
     ),
-    "float input": (
-        FakeInterpreter(plane=spec("plane", 1, 16, 16, 1, dtype="float32", quantization=None)),
-        "model: input plane: expected int8 (1, 16, 16, 1) as preprocessing.json says, got float32 (1, 16, 16, 1)",
+    "uint8 input": (
+        FakeInterpreter(plane=spec("plane", 1, 16, 16, 1, dtype="uint8", quantization=HALF)),
+        "model: input plane: expected int8 or float32 (1, 16, 16, 1) as preprocessing.json says, "
+        "got uint8 (1, 16, 16, 1)",
     ),
     "input without scale": (
         FakeInterpreter(plane=spec("plane", 1, 16, 16, 1, quantization=None)),
@@ -103,9 +137,9 @@ MODELS = {
         "model: output logit: expected shape (1, 1), one logit of abnormal against normal, got (1, 3); "
         "this release runs no model with several labels",
     ),
-    "float evidence": (
-        FakeInterpreter(evidence=spec("evidence", 1, 4, 4, 1, dtype="float32", quantization=None)),
-        "model: output evidence: not of the contract's shape, got float32 (1, 4, 4, 1)",
+    "float16 evidence": (
+        FakeInterpreter(evidence=spec("evidence", 1, 4, 4, 1, dtype="float16", quantization=None)),
+        "model: output evidence: not of the contract's shape, got float16 (1, 4, 4, 1)",
     ),
     "evidence without channel": (
         FakeInterpreter(evidence=spec("evidence", 1, 4, 4)),
@@ -122,5 +156,25 @@ MODELS = {
 def test_model_outside_the_contract_is_refused(interpreter: FakeInterpreter, message: str) -> None:
     with pytest.raises(BundleError) as caught:
         classifier(interpreter)
+
+    assert str(caught.value) == message
+
+
+FLOAT_ENDS = {
+    "input": (
+        FakeInterpreter(plane=spec("plane", 1, 16, 16, 1, dtype="float32", quantization=None)),
+        "model: input plane: expected int8 (1, 16, 16, 1) as preprocessing.json says, got float32 (1, 16, 16, 1)",
+    ),
+    "output": (
+        FakeInterpreter(logit=spec("logit", 1, 1, dtype="float32", quantization=None)),
+        "model: output logit: not of the contract's shape, got float32 (1, 1)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("interpreter", "message"), FLOAT_ENDS.values(), ids=FLOAT_ENDS)
+def test_float_ends_are_refused_where_int8_is_promised(interpreter: FakeInterpreter, message: str) -> None:
+    with pytest.raises(BundleError) as caught:
+        Classifier(interpreter, height=16, width=16, ends=("int8",))
 
     assert str(caught.value) == message

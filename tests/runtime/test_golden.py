@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from edgemed.errors import BundleError
 from edgemed.imaging import preprocess
 from edgemed.imaging.frame import Frame
 from edgemed.runtime import backends, golden
+from edgemed.runtime.classifier import Classifier
 from edgemed.runtime.golden import Verdict
 from edgemed.runtime.interpreter import Interpreter, Kernels
 from tests.runtime import tiny
@@ -87,6 +90,91 @@ def test_verdict_heeds_the_plane(allowed: int, expected: Verdict) -> None:
     found = report(answers, extra)
 
     assert (found.vectors[0].plane_gray, found.verdict) == (3, expected)
+
+
+FLOAT16 = "model/float16.onnx"
+
+
+def float_report(**entry: Any) -> golden.GoldenReport:
+    """Return how a float original stands to the vectors of the int8 model, as the float16 member of its bundle."""
+    here = {"backend": "litert", "kernels": "xnnpack", "architecture": targets.architecture()}
+    extra = tiny.golden_members(tiny.model(), backends.load(tiny.model(), backend="litert"), **{**here, **entry})
+    bundle = tiny.bundle(tiny.model(), extra={**extra, FLOAT16: b"onnx"}, targets=("jetson-nano",))
+    return golden.replay(bundle, backends.load(tiny.float_model("float16"), backend="litert"), member=FLOAT16)
+
+
+def test_float_member_is_held_against_the_int8_vectors_in_their_lsb() -> None:
+    found = float_report(member=FLOAT16, logit_lsb=3, score=1.0)
+
+    (vector,) = found.vectors
+    int8, real = (
+        Classifier(backends.load(raw, backend="litert"), height=16, width=16)
+        for raw in (tiny.model(), tiny.float_model("float16"))
+    )
+    plane = tiny.picture()
+    plane = cv2.resize(cv2.resize(plane, (48, 48)), (16, 16), interpolation=cv2.INTER_AREA)
+    apart = abs(int8.read(int8.infer(plane)).logit - real.read(real.infer(plane)).logit)
+    q = int8.interpreter.outputs["logit"].quantization
+    assert q is not None
+    assert vector.lsb["logit"] == math.ceil(apart / q.scale)
+    assert 0.0 < vector.score < apart
+    assert (found.member, found.verdict) == (FLOAT16, Verdict.WITHIN)
+
+
+def test_float_member_outside_its_own_tolerance_is_outside() -> None:
+    assert float_report(member=FLOAT16, logit_lsb=0, score=1.0).verdict is Verdict.OUTSIDE
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param({}, id="measured with the int8 model"),
+        pytest.param({"member": "model/qdq.onnx"}, id="measured with another member"),
+        pytest.param({"member": FLOAT16, "accelerated": True}, id="measured on the accelerator"),
+    ],
+)
+def test_member_has_a_tolerance_of_its_own(entry: dict[str, Any]) -> None:
+    assert float_report(**entry, logit_lsb=200, score=1.0).verdict is Verdict.UNMEASURED
+
+
+def test_answer_of_an_accelerator_is_not_held_against_what_the_cpu_may_answer() -> None:
+    answers = FakeInterpreter()
+    answers.accelerated = True
+
+    assert report(answers, members(answers)).verdict is Verdict.UNMEASURED
+    assert report(answers, members(answers, accelerated=True)).verdict is Verdict.WITHIN
+
+
+def test_member_with_other_ends_than_its_name_promises_is_refused() -> None:
+    extra = {**members(FakeInterpreter()), FLOAT16: b"onnx"}
+    bundle = tiny.bundle(b"model", extra=extra, targets=("jetson-nano",))
+
+    with pytest.raises(BundleError) as caught:
+        golden.replay(bundle, FakeInterpreter(), member=FLOAT16)
+
+    assert str(caught.value) == (
+        "model: input plane: expected float32 (1, 16, 16, 1) as preprocessing.json says, got int8 (1, 16, 16, 1)"
+    )
+
+
+def test_int8_model_that_cannot_be_read_gives_no_units() -> None:
+    extra = {**members(FakeInterpreter()), "model/edgetpu.tflite": b"compiled"}
+    bundle = tiny.bundle(b"model", extra=extra, targets=("coral-usb",))
+
+    with pytest.raises(BundleError) as caught:
+        golden.replay(bundle, FakeInterpreter(), member="model/edgetpu.tflite")
+
+    assert str(caught.value) == (
+        "model/int8.tflite: expected a TFLite file (identifier 'TFL3' at byte 4), got 5 other bytes"
+    )
+
+
+def test_tolerance_of_a_bundle_with_one_model_stays_as_it_was_written() -> None:
+    raw = members(FakeInterpreter())["golden/tolerance.json"]
+
+    assert b"member" not in raw
+    assert golden.parse_tolerance(raw).entries[0].member == "model/int8.tflite"
+    assert schema.encode_json(golden.parse_tolerance(raw)) == raw
 
 
 @pytest.mark.parametrize("other", [{"backend": "litert"}, {"kernels": "xnnpack"}, {"architecture": "sparc"}], ids=str)

@@ -53,6 +53,9 @@ def test_program_writes_the_outputs_of_every_plane(tmp_path: Path, planes: Path,
             id="another than the named one",
         ),
         pytest.param((), [], (1, "replay: not installed: litert, tflite-runtime\n"), id="none"),
+        pytest.param(
+            ("onnxruntime",), [], (1, "replay: not installed: litert, tflite-runtime\n"), id="none that reads TFLite"
+        ),
     ],
 )
 def test_check_tells_whether_a_back_end_is_installed(
@@ -69,6 +72,17 @@ def test_check_tells_whether_a_back_end_is_installed(
     assert (code, capsys.readouterr().err) == ending
 
 
+def test_program_writes_the_real_numbers_of_a_float_model(tmp_path: Path, planes: Path) -> None:
+    assert replay.main([str(tiny.DATA / "tiny_float32.tflite"), str(planes), str(tmp_path / "out")]) == 0
+
+    interpreter = backends.load(tiny.float_model())
+    with np.load(tmp_path / "out") as written:
+        assert written["logit"].dtype == np.float32
+        for index, plane in enumerate(np.load(planes)):
+            expected = interpreter.invoke({"plane": plane[None, :, :, None].astype(np.float32)})
+            assert written["logit"][index].tolist() == expected["logit"][0].tolist()
+
+
 def test_run_without_its_three_paths_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         replay.main(["model.tflite"])
@@ -82,6 +96,17 @@ def test_program_loads_no_more_than_it_needs(tmp_path: Path, planes: Path) -> No
         "import sys; from edgemed.runtime import replay;"
         f"code = replay.main([{str(tiny.MODEL_PATH)!r}, {str(planes)!r}, {str(tmp_path / 'out.npz')!r}]);"
         "print(code, [m for m in ('msgspec', 'typer', 'yaml', 'cryptography', 'pydicom') if m in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "0 []\n"
+
+
+def test_check_loads_no_more_than_it_needs() -> None:
+    program = (
+        "import sys; from edgemed.runtime import replay; code = replay.main(['--check']);"
+        "print(code, [m for m in ('msgspec', 'yaml', 'onnxruntime', 'ai_edge_litert') if m in sys.modules])"
     )
 
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

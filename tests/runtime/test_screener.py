@@ -11,17 +11,20 @@ import pytest
 
 from edgemed import tensors
 from edgemed.bundle.archive import Bundle
-from edgemed.errors import BundleError, ConfigError, InferenceError, SignatureError
+from edgemed.errors import BundleError, ConfigError, InferenceError, SignatureError, TargetMismatchError
+from edgemed.imaging import preprocess
 from edgemed.runtime import backends
 from edgemed.runtime.decision import Calibration, Decision
 from edgemed.runtime.screener import Latency, Screener, Screening
+from edgemed.runtime.selection import Selection
 from edgemed.tensors import TensorSpec
 from tests.bundle.tiny import KEY, STRANGER
-from tests.runtime import tiny
+from tests.runtime import tiny, tiny_onnx
 from tests.runtime.tiny import FakeInterpreter
 
 # The fake's logit is 0.5 * (integer + 10): the score is 0.5 at -10.
 LOGIT_ONE = -8
+FLOAT16 = "model/float16.onnx"
 
 
 def fake_screener(
@@ -190,6 +193,68 @@ def test_tiny_model_gives_what_a_bare_loop_gives(threads: int) -> None:
     assert screener.classifier.interpreter.threads == threads
     assert found.logit == (float(logit),)
     assert found.score == pytest.approx(1 / (1 + math.exp(-logit)))
+
+
+def test_screener_knows_which_model_it_runs_for_which_target() -> None:
+    bundle = tiny.bundle(tiny.model(), targets=("raspberry-pi-5",))
+
+    selected = Screener.open(bundle, target="raspberry-pi-5").selection
+
+    assert (selected.target, selected.member, selected.reasons) == ("raspberry-pi-5", "model/int8.tflite", ())
+
+
+def test_target_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^target: expected one of .*; did you mean 'raspberry-pi-5'\?$"):
+        Screener.open(tiny.bundle(tiny.model()), target="raspbery-pi-5")
+
+
+def test_target_that_no_member_admits_is_refused() -> None:
+    with pytest.raises(TargetMismatchError, match=r"^tiny 1\.2\.3: expected a target among "):
+        Screener.open(tiny.bundle(tiny.model()), target="coral-usb")
+
+
+def test_float_model_screens_as_the_int8_model_does() -> None:
+    bundle = tiny.bundle(tiny.model(), extra={FLOAT16: b"onnx"}, targets=("jetson-nano",))
+    selected = Selection(target="jetson-nano", member=FLOAT16)
+    int8 = Screener(bundle, backends.load(tiny.model()))
+    real = Screener(bundle, backends.load(tiny.float_model("float16")), selected=selected)
+
+    one, other = int8.screen(tiny.frame()), real.screen(tiny.frame())
+
+    assert one.decision is other.decision
+    assert one.score is not None
+    assert one.score != other.score
+    assert one.score == pytest.approx(other.score, abs=0.01)
+    assert other.evidence is not None
+    assert other.evidence.shape == (4, 4)
+
+
+def test_float_onnx_screens_what_its_graph_says() -> None:
+    pytest.importorskip("onnx")
+    if "onnxruntime" not in backends.available():
+        pytest.skip("onnxruntime is not installed in this environment")
+    admitting = tiny.bundle(tiny.model(), extra={FLOAT16: tiny_onnx.model()}, targets=("jetson-nano",))
+
+    screener = Screener.open(admitting, target="jetson-nano")
+    found = screener.screen(tiny.frame())
+
+    plane = preprocess.apply(tiny.frame(), screener.preprocessing)
+    logit = tiny_onnx.logit(plane)
+    assert screener.selection.member == FLOAT16
+    assert found.logit is not None
+    assert found.logit[0] == pytest.approx(logit, rel=1e-5)
+    assert found.score == pytest.approx(1 / (1 + math.exp(-logit)), rel=1e-5)
+    assert found.evidence is not None
+    assert found.evidence.mean() == pytest.approx(logit, rel=1e-5)
+
+
+def test_int8_member_that_is_no_int8_model_is_refused() -> None:
+    with pytest.raises(BundleError) as caught:
+        Screener(tiny.bundle(tiny.model()), backends.load(tiny.float_model()))
+
+    assert str(caught.value) == (
+        "model: input plane: expected int8 (1, 16, 16, 1) as preprocessing.json says, got float32 (1, 16, 16, 1)"
+    )
 
 
 def test_failing_back_end_is_an_error() -> None:

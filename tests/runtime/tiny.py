@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgemed import files, schema
 from edgemed.bundle import archive, trust
 from edgemed.bundle.archive import Bundle
-from edgemed.bundle.manifest import Artifact
+from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.errors import InferenceError
 from edgemed.imaging.frame import Frame
 from edgemed.runtime import decision
@@ -27,11 +27,12 @@ from edgemed.runtime.decision import (
     QualityLimits,
     Zone,
 )
-from edgemed.runtime.interpreter import Kernels
+from edgemed.runtime.interpreter import Kernels, Tensor
 from edgemed.tensors import Quantization, TensorSpec
 from tests.bundle.tiny import KEY
 
-MODEL_PATH = Path(__file__).resolve().parents[1] / "data" / "tiny_int8.tflite"
+DATA = Path(__file__).resolve().parents[1] / "data"
+MODEL_PATH = DATA / "tiny_int8.tflite"
 SIDE = 16
 EMBEDDING = 8
 PREPROCESSING = {
@@ -44,6 +45,11 @@ PREPROCESSING = {
 
 def model() -> bytes:
     return MODEL_PATH.read_bytes()
+
+
+def float_model(kind: str = "float32") -> bytes:
+    """Return the float original of `model`, with weights of this kind."""
+    return (DATA / f"tiny_{kind}.tflite").read_bytes()
 
 
 def limits(*, limit: float) -> OutOfDistribution:
@@ -94,16 +100,17 @@ def raw_bundle(
     task: str = "classify",
     preprocessing: Mapping[str, Any] = PREPROCESSING,
     extra: Mapping[str, bytes] | None = None,
+    targets: tuple[str, ...] = ("generic-x86-64", "generic-aarch64"),
 ) -> bytes:
     """Return a signed bundle file."""
-    artifact = Artifact(
+    artifact = ArtifactDocument(
         name=name,
         task=task,  # type: ignore[arg-type]  # some tests give a task of another release
         intended_use="tests",
         modalities=("DX", "CR"),
         body_part="CHEST",
         labels=("abnormal",),
-        targets=("generic-x86-64", "generic-aarch64"),
+        targets=targets,
         outputs=outputs,
     )
     members = {
@@ -155,9 +162,10 @@ def golden_members(model: bytes, interpreter: Any, **tolerance: Any) -> dict[str
 
 
 class FakeInterpreter:
-    """Answers the same int8 outputs every time, remembers what it was given, and fails when told to."""
+    """Answers the same outputs every time, remembers what it was given, and fails when told to."""
 
     backend = "fake"
+    accelerated = False
     kernels = Kernels.REFERENCE
     threads = 1
 
@@ -175,12 +183,15 @@ class FakeInterpreter:
         )
         self.inputs: dict[str, TensorSpec] = {"plane": specs.pop("plane", plane)}
         self.outputs = {name: spec for name, spec in {**outputs, **specs}.items() if name not in without}
-        self.given: list[NDArray[np.int8]] = []
+        self.given: list[Tensor] = []
         self.failing = False
         self._integers = {"logit": logit_lsb, "evidence": logit_lsb, "embedding": embedding_lsb}
 
-    def invoke(self, inputs: Mapping[str, NDArray[np.int8]]) -> dict[str, NDArray[np.int8]]:
+    def invoke(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if self.failing:
             raise InferenceError("fake: inference failed: told to")
         self.given.append(inputs["plane"].copy())
-        return {name: np.full(spec.shape, self._integers.get(name, 0), np.int8) for name, spec in self.outputs.items()}
+        return {
+            name: np.full(spec.shape, self._integers.get(name, 0), np.dtype(spec.dtype))
+            for name, spec in self.outputs.items()
+        }

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from edgemed.errors import ConfigError, EdgemedError
 from edgemed.imaging import preprocess
 from edgemed.training import recipe as recipes
 from edgemed.training.recipe import Recipe
+from tests.training import blobs
 
 SHIPPED = recipes.available()
 
@@ -82,3 +84,50 @@ def test_any_bytes_give_a_recipe_or_an_error(raw: bytes) -> None:
         assert isinstance(recipes.parse(raw, source="fuzz.yaml"), Recipe)
     except EdgemedError as error:
         assert str(error).startswith("fuzz.yaml: ")
+
+
+def _without(text: str, part: str, following: str) -> str:
+    """Return recipe text without one of its parts."""
+    head, _, tail = text.partition(f"\n{part}:")
+    return head + tail[tail.index(f"\n{following}:") :]
+
+
+def test_recipe_of_a_model_that_exists_trains_none() -> None:
+    own = recipes.parse(_without(blobs.RECIPE, "model", "augmentation").encode(), source="own.yaml")
+    assert own.model is None
+    with pytest.raises(ConfigError) as caught:
+        recipes.network(own)
+    assert str(caught.value) == (
+        "recipe blobs: model: required key is missing; name the network to train, or convert a model that exists with "
+        "edgemed convert MODEL.keras"
+    )
+
+
+def test_given_steps_win_over_the_recipes() -> None:
+    whole = recipes.parse(blobs.RECIPE.encode(), source="blobs.yaml")
+    steps = msgspec.structs.replace(whole.preprocessing, height=64)
+    for text in (blobs.RECIPE, _without(blobs.RECIPE, "preprocessing", "model")):
+        found = recipes.parse(text.encode(), source="blobs.yaml", preprocessing=steps)
+        assert found == msgspec.structs.replace(whole, preprocessing=steps)
+
+
+def test_missing_steps_name_the_way_out() -> None:
+    with pytest.raises(ConfigError) as caught:
+        recipes.parse(_without(blobs.RECIPE, "preprocessing", "model").encode(), source="own.yaml")
+    assert str(caught.value) == (
+        "own.yaml: preprocessing: required key is missing; add the steps, or give them to edgemed convert with "
+        "--preprocessing"
+    )
+
+
+def test_gate_of_a_recipe_that_names_none_is_that_of_the_design() -> None:
+    found = recipes.parse(blobs.RECIPE.encode(), source="blobs.yaml").gate
+    assert (found.margin, found.share, found.significance) == (0.01, 0.5, 0.05)
+
+
+def test_gate_limits_are_read_and_checked() -> None:
+    strict = blobs.RECIPE + "gate: {margin: 0.002, share: 0.4}\n"
+    assert recipes.parse(strict.encode(), source="blobs.yaml").gate.share == 0.4
+    with pytest.raises(ConfigError) as caught:
+        recipes.parse((blobs.RECIPE + "gate: {margin: 1.0}\n").encode(), source="blobs.yaml")
+    assert str(caught.value) == "blobs.yaml: gate.margin: expected `float` < 1.0, value 1.0"

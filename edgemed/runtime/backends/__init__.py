@@ -14,13 +14,20 @@ from typing import Protocol, cast
 from edgemed.errors import ConfigError, MissingDependencyError
 from edgemed.runtime.interpreter import Interpreter, Kernels
 
-__all__ = ["BACKENDS", "Backend", "available", "load"]
+__all__ = ["BACKENDS", "ONNX", "TFLITE", "Backend", "available", "load"]
 
 BACKENDS = {
     "litert": "edgemed.runtime.backends.litert",
     "tflite-runtime": "edgemed.runtime.backends.tflite_runtime",
+    "onnxruntime": "edgemed.runtime.backends.onnxruntime",
 }
 """Module of each back end, in order of preference."""
+
+TFLITE = ("litert", "tflite-runtime")
+"""Those that read TFLite files, in order of preference."""
+
+ONNX = ("onnxruntime",)
+"""Those that read ONNX files."""
 
 
 class Backend(Protocol):
@@ -48,8 +55,8 @@ def load(
     """Return a model ready to run on one back end.
 
     Args:
-        model: bytes of an int8 TFLite file.
-        backend: a name of `BACKENDS`; None takes the first that is installed.
+        model: bytes of a TFLite or ONNX file.
+        backend: a name of `BACKENDS`; None takes the first that is installed and reads the model's format.
         threads: at least 1.
         kernels: reference kernels serve to measure tolerances.
 
@@ -60,19 +67,26 @@ def load(
     """
     if threads < 1:
         raise ValueError(f"threads: expected at least 1, got {threads}")
-    return _module(_chosen(backend)).load(model, threads=threads, kernels=kernels)
+    return _module(_chosen(backend, model)).load(model, threads=threads, kernels=kernels)
 
 
-def _chosen(backend: str | None) -> str:
+def _chosen(backend: str | None, model: bytes) -> str:
     """Return the name of the back end to use."""
     if backend is not None and backend not in BACKENDS:
         raise ConfigError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
-    wanted = tuple(BACKENDS) if backend is None else (backend,)
+    wanted = _readers(model) if backend is None else (backend,)
     for name in wanted:
         if _module(name).is_available():
             return name
     lacks = "; ".join(f"{name} needs {_module(name).REQUIRES}" for name in wanted)
     raise MissingDependencyError(f"no inference back end can be loaded: {lacks}")
+
+
+def _readers(model: bytes) -> tuple[str, ...]:
+    """Return the back ends for a model's format; what is neither TFLite nor ONNX is left for TFLite's to refuse."""
+    # An ONNX file begins with the field ir_version, number 1 of the protobuf message ModelProto.
+    is_onnx = model[:1] == b"\x08" and model[4:8] != b"TFL3"
+    return ONNX if is_onnx else TFLITE
 
 
 def _module(name: str) -> Backend:

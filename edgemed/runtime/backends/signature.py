@@ -14,11 +14,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgemed import native_output
 from edgemed.errors import InferenceError
-from edgemed.runtime.interpreter import Kernels
+from edgemed.runtime.interpreter import Kernels, Tensor
 from edgemed.tensors import Quantization, TensorSpec
 
 __all__ = ["SignatureInterpreter", "open_model"]
@@ -31,6 +30,8 @@ _EXPORT_DECORATION = re.compile(r"^(?:serving_default_)?(.*?)(?::\d+)?\Z")
 class SignatureInterpreter:
     """An `edgemed.runtime.interpreter.Interpreter` over a library's own interpreter."""
 
+    accelerated = False  # XNNPACK and the reference kernels are of the CPU
+
     def __init__(self, native: Any, *, backend: str, threads: int, kernels: Kernels) -> None:
         self.backend = backend
         self.threads = threads
@@ -42,7 +43,7 @@ class SignatureInterpreter:
         self._input_index = {name: int(detail["index"]) for name, detail in inputs.items()}
         self._output_index = {name: int(detail["index"]) for name, detail in outputs.items()}
 
-    def invoke(self, inputs: Mapping[str, NDArray[np.int8]]) -> dict[str, NDArray[np.int8]]:
+    def invoke(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Run once and return copies of the outputs, by signature name.
 
         Raises:

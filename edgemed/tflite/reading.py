@@ -1,11 +1,4 @@
-"""A TFLite file as a value: its operators, tensors, scales and signature, read without an interpreter.
-
-Rules: any bytes give a `Model` or a `ConversionError`; every index in a `Model` points at something; work and memory
-stay in proportion to the file's size, whatever lengths it claims. One subgraph, one signature: more lies outside the
-model contract and is refused.
-
-    model = tflite.read(raw, source="int8.tflite")
-    left = tflite.float_tensors(model)
+"""Bytes to `Model`: every index checked, every element counted.
 
 Source: the TFLite schema, version 3 (file identifier ``TFL3``), through the flatbuffer classes of ai-edge-litert.
 """
@@ -15,73 +8,18 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from edgemed.errors import ConversionError
+from edgemed.tflite.damage import DamageError
+from edgemed.tflite.model import Model, Operator, Tensor
+from edgemed.tflite.options import Options
 
-__all__ = ["Model", "Operator", "Tensor", "float_tensors", "read"]
+__all__ = ["read"]
 
 _DEFAULT_SIGNATURE = "serving_default"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tensor:
-    """One tensor of the graph.
-
-    Attributes:
-        index: its place in `Model.tensors`.
-        shape: static shape; a dimension that is not static is -1.
-        dtype: TFLite's type in lower case, e.g. ``int8``, ``float32``; numpy's name where numpy has the type.
-        scales: () when not quantized, one value per tensor, or one per slice along `axis`.
-        zero_points: as many as scales.
-        axis: dimension the scales run along when there are several.
-        is_constant: its values are stored in the file.
-    """
-
-    index: int
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-    scales: tuple[float, ...]
-    zero_points: tuple[int, ...]
-    axis: int
-    is_constant: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operator:
-    """One node of the graph, in execution order.
-
-    Attributes:
-        name: TFLite's name of the builtin, e.g. ``CONV_2D``; ``CUSTOM`` for every custom operator.
-        custom_name: the custom operator's own name, e.g. ``edgetpu-custom-op``; None for a builtin.
-        inputs: places in `Model.tensors`; -1 is an optional input left out.
-        outputs: places in `Model.tensors`.
-    """
-
-    index: int
-    name: str
-    custom_name: str | None
-    version: int
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Model:
-    """The graph; ``inputs`` and ``outputs`` map signature names (without a signature: tensor names) to tensors."""
-
-    operators: tuple[Operator, ...]
-    tensors: tuple[Tensor, ...]
-    inputs: Mapping[str, Tensor]
-    outputs: Mapping[str, Tensor]
-
-
-def float_tensors(model: Model) -> tuple[Tensor, ...]:
-    """Return the tensors of a floating type, constants included, in graph order; empty for a full int8 model."""
-    return tuple(tensor for tensor in model.tensors if tensor.dtype.startswith(("float", "bfloat", "complex")))
+_DATA_SLOT = 4  # of field ``data`` in the table Buffer, the first of schema.fbs
 
 
 def read(raw: bytes, *, source: str) -> Model:
@@ -103,25 +41,23 @@ def read(raw: bytes, *, source: str) -> Model:
 
     try:
         return _Reader(raw, tables).model()
-    except _DamageError as err:
+    except DamageError as err:
         raise ConversionError(f"{source}: {err}") from err
     except (struct.error, IndexError, ValueError, TypeError, OverflowError) as err:
         # What the flatbuffer classes raise when an offset leaves the file or a field is not what it claims.
         raise ConversionError(f"{source}: expected a whole TFLite file, got a damaged one: {err}") from err
 
 
-class _DamageError(Exception):
-    """A place in the file and what is wrong there."""
-
-
 class _Reader:
     """Reads one file; counts every element taken, because offsets may overlap and multiply a small file."""
 
     def __init__(self, raw: bytes, tables: Any) -> None:
+        self._raw = raw
         self._root = tables.Model.GetRootAs(raw, 0)
         self._types = {code: name.lower() for name, code in vars(tables.TensorType).items() if name.isupper()}
         self._builtins = {code: name for name, code in vars(tables.BuiltinOperator).items() if name.isupper()}
         self._left = 4 * len(raw) + 1024
+        self._options = Options(tables, self._take)
 
     def model(self) -> Model:
         graph = self._only_subgraph()
@@ -131,27 +67,35 @@ class _Reader:
             self._operator(i, table, codes, len(tensors)) for i, table in enumerate(self._items(graph, "Operators"))
         )
         inputs, outputs = self._ends(graph, tensors)
-        return Model(operators=operators, tensors=tensors, inputs=inputs, outputs=outputs)
+        return Model(operators=operators, tensors=tensors, inputs=inputs, outputs=outputs, raw=self._raw)
 
     def _only_subgraph(self) -> Any:
         count = self._root.SubgraphsLength()
         if count != 1:
-            raise _DamageError(f"subgraphs: expected 1, got {count}; control flow is outside the model contract")
+            raise DamageError(
+                f"subgraphs: expected 1, got {count}; export a graph without if, while or other control flow"
+            )
         return self._root.Subgraphs(0)
 
     def _tensor(self, index: int, table: Any) -> Tensor:
         where = f"tensors[{index}]"
         scales, zero_points, axis = self._quantization(table.Quantization(), where)
-        shape = self._numbers(table, "ShapeSignature") or self._numbers(table, "Shape")
+        shape = tuple(int(side) for side in self._numbers(table, "Shape"))
+        start, size_bytes = self._data(table.Buffer(), f"{where}.buffer")
         return Tensor(
             index=index,
             name=self._text(table.Name(), f"{where}.name"),
-            shape=tuple(int(side) for side in shape),
+            shape=tuple(int(side) for side in self._numbers(table, "ShapeSignature")) or shape,
+            allocated_shape=shape,
             dtype=_known(self._types, table.Type(), f"{where}.type"),
             scales=scales,
             zero_points=zero_points,
             axis=axis,
-            is_constant=self._has_data(table.Buffer(), f"{where}.buffer"),
+            is_constant=size_bytes > 0,
+            is_variable=bool(table.IsVariable()),
+            buffer=table.Buffer() if size_bytes else 0,
+            data_start=start,
+            size_bytes=size_bytes,
         )
 
     def _quantization(self, table: Any, where: str) -> tuple[tuple[float, ...], tuple[int, ...], int]:
@@ -160,20 +104,30 @@ class _Reader:
         scales = tuple(float(scale) for scale in self._numbers(table, "Scale"))
         zero_points = tuple(int(point) for point in self._numbers(table, "ZeroPoint"))
         if not all(math.isfinite(scale) for scale in scales):
-            raise _DamageError(f"{where}.quantization.scale: expected finite numbers, got NaN or infinity")
+            raise DamageError(f"{where}.quantization.scale: expected finite numbers, got NaN or infinity")
         if len(zero_points) != len(scales):
             got = f"{len(scales)} and {len(zero_points)}"
-            raise _DamageError(f"{where}.quantization: expected as many zero points as scales, got {got}")
+            raise DamageError(f"{where}.quantization: expected as many zero points as scales, got {got}")
         return scales, zero_points, int(table.QuantizedDimension())
 
-    def _has_data(self, buffer: int, where: str) -> bool:
+    def _data(self, buffer: int, where: str) -> tuple[int, int]:
+        """Return where a buffer's bytes begin in the file and how many they are; (0, 0) for an empty one."""
         # Buffer 0 is empty by definition: the tensor is computed.
         if buffer == 0:
-            return False
+            return 0, 0
         _check_place(buffer, self._root.BuffersLength(), where)
         table = self._root.Buffers(buffer)
+        start, size_bytes = table.Offset(), table.Size()
         # An offset above 1 points at data behind the flatbuffer, in files past 2 GiB.
-        return bool(table.DataLength() > 0 or table.Offset() > 1)
+        if start <= 1:
+            size_bytes = table.DataLength()
+            # The generated classes give the values of a vector, not its place.
+            start = table._tab.Vector(table._tab.Offset(_DATA_SLOT)) if size_bytes else 0
+        if size_bytes == 0:
+            return 0, 0
+        if not 0 < start <= len(self._raw) - size_bytes:
+            raise DamageError(f"{where}: expected its {size_bytes} bytes inside the file, got a place past its end")
+        return int(start), int(size_bytes)
 
     def _code(self, table: Any) -> tuple[str, str | None, int]:
         # Files from before builtin 127 carry the code in the first field only; later ones carry the larger in both.
@@ -193,7 +147,13 @@ class _Reader:
         for place in outputs:
             _check_place(place, count, f"{where}.outputs")
         return Operator(
-            index=index, name=name, custom_name=custom, version=version, inputs=tuple(inputs), outputs=tuple(outputs)
+            index=index,
+            name=name,
+            custom_name=custom,
+            version=version,
+            inputs=tuple(inputs),
+            outputs=tuple(outputs),
+            options=self._options.read(table, f"{where}.options"),
         )
 
     def _ends(self, graph: Any, tensors: tuple[Tensor, ...]) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
@@ -208,9 +168,7 @@ class _Reader:
             for table in self._items(self._root, "SignatureDefs")
         }
         if len(found) > 1 and _DEFAULT_SIGNATURE not in found:
-            raise _DamageError(
-                f"signature_defs: expected one, or one named {_DEFAULT_SIGNATURE!r}, got {sorted(found)}"
-            )
+            raise DamageError(f"signature_defs: expected one, or one named {_DEFAULT_SIGNATURE!r}, got {sorted(found)}")
         return found.get(_DEFAULT_SIGNATURE) or next(iter(found.values()), None)
 
     def _by_signature(self, signature: Any, field: str, tensors: tuple[Tensor, ...]) -> Mapping[str, Tensor]:
@@ -238,32 +196,30 @@ class _Reader:
 
     def _text(self, raw: bytes | None, where: str) -> str:
         if raw is None:
-            raise _DamageError(f"{where}: expected a name, got none")
+            raise DamageError(f"{where}: expected a name, got none")
         self._take(len(raw), where)
         return raw.decode("utf-8")
 
     def _take(self, count: int, what: str) -> None:
         self._left -= count
         if self._left < 0:
-            raise _DamageError(f"{what}: claims more elements than the file has bytes")
+            raise DamageError(f"{what}: claims more elements than the file has bytes")
 
 
 def _known(names: Mapping[int, str], code: int, where: str) -> str:
     if code not in names:
-        raise _DamageError(
-            f"{where}: unknown code {code}; the file may be newer than the ai-edge-litert installed here"
-        )
+        raise DamageError(f"{where}: unknown code {code}; the file may be newer than the ai-edge-litert installed here")
     return names[code]
 
 
 def _check_place(place: int, count: int, where: str) -> None:
     if not 0 <= place < count:
-        raise _DamageError(f"{where}: expected a place in 0..{count - 1}, got {place}")
+        raise DamageError(f"{where}: expected a place in 0..{count - 1}, got {place}")
 
 
 def _mapped(named: list[tuple[str, int]], tensors: tuple[Tensor, ...], where: str) -> Mapping[str, Tensor]:
     if len({name for name, _ in named}) != len(named):
-        raise _DamageError(f"{where}: names repeat")
+        raise DamageError(f"{where}: names repeat")
     for name, place in named:
         _check_place(place, len(tensors), f"{where}.{name}")
     return MappingProxyType({name: tensors[place] for name, place in named})

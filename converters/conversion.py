@@ -1,0 +1,193 @@
+"""One float Keras model becomes one artifact: TFLite model, decision document, golden vectors, and the evidence for it.
+
+Values in, value out; nothing is written. The steps, in order: validation in two parts, the model brought to the
+contract, its TFLite file, members for the targets, answers and decision document, parity gate, layer errors and
+latency, golden vectors, card and report. Four source pictures of validation become members, as they are; no name of an
+image and no path does.
+
+    made = conversion.convert(model, target=target, train=train, validation=validation, calibration=chosen, ...)
+    artifact.write(folder, made)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import keras
+import msgspec
+
+from converters import calibration as calibrations
+from converters import (
+    card,
+    contract,
+    division,
+    emission,
+    findings,
+    judgement,
+    page,
+    parity,
+    report,
+    translation,
+    vectors,
+)
+from converters.answers import Answers
+from converters.artifact import Artifact
+from converters.calibration import Calibration
+from converters.gate import Gate
+from converters.judgement import Asked, Data, Judgement
+from converters.mode import Mode
+from converters.report import Report
+from edgemed import schema
+from edgemed.bundle import models
+from edgemed.bundle.manifest import ArtifactDocument, Description
+from edgemed.imaging.labelled import LabelledPlanes
+from edgemed.imaging.preprocess import Preprocessing, encode
+from edgemed.runtime import decision, golden
+from edgemed.targets import Target
+
+__all__ = ["convert"]
+
+
+def convert(
+    model: keras.Model,
+    *,
+    target: Target | Sequence[Target],
+    train: LabelledPlanes,
+    validation: LabelledPlanes,
+    calibration: Calibration,
+    preprocessing: Preprocessing,
+    fit: Callable[[keras.Model], None],
+    gate: Gate,
+    description: Description,
+    quality: decision.QualityLimits,
+    facts: card.Facts,
+    mode: Mode = Mode.QAT,
+    input_range: tuple[float, float] | None = None,
+    peers: Sequence[Path] = (),
+    note: Callable[[str], None] = lambda _: None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Artifact:
+    """Convert a float model and prove that it still screens as well.
+
+    Args:
+        model: float; it is not changed. One that is not of the model contract is made so: see `converters.contract`.
+        target: device to convert for, or several: they say which members are made.
+        train: split for training and the domain.
+        validation: split that shares no patient with it, divided here once more: one part gives calibration, threshold
+            and indeterminate zone, the other judges.
+        calibration: planes of train that set the first ranges (qat) or all of them (ptq).
+        preprocessing: that made the planes.
+        fit: trains the twin in place, called in mode qat only; the caller owns data order, loss and schedule.
+        gate: what is promised, and how much may be lost.
+        description: what the model is for.
+        quality: limits before inference.
+        facts: about data and training, for the model card.
+        mode: how.
+        input_range: (low, high) that grey levels 0..255 stood for in training, where the graph does not rescale them.
+        peers: Python executables of environments that measure further back ends.
+        note: told what goes on, a line each.
+        clock: seconds, rising; for the report.
+
+    Raises:
+        ConfigError: validation cannot be divided into two parts with enough images of each label.
+        ConversionError: the model cannot be made one of the contract, a layer cannot be quantized, the export is not
+            fully int8, calibration does not fit the model, a peer failed, or a source frame no longer gives its plane.
+        GateError: the converted model fails the parity gate, or its logits cannot be calibrated.
+    """
+    started = clock()
+    devices = (target,) if isinstance(target, Target) else tuple(target)
+    emission.require(devices, mode)
+    parts = division.of(validation, share=gate.share, seed=judgement.SEED)
+    adapted = contract.adapted(model, input_range=input_range, validation=validation)
+    for line in adapted.notes:
+        note(f"model: {line}")
+    calibrations.require_fits(calibration, adapted.model)
+    translated = translation.of(
+        adapted.model,
+        mode=mode,
+        calibration=calibration,
+        fit=fit,
+        symmetric=emission.wants_symmetric(devices),
+        note=note,
+    )
+    emitted = emission.members_for(devices, translated, mode=mode)
+    note(f"answers of the {len(translated.raw) / 1000:.0f} kB model on {len(validation.planes)} validation images")
+    judged = judgement.of(
+        adapted.model,
+        translated.raw,
+        Data(train=train, validation=validation, parts=parts, preprocessing=preprocessing),
+        gate=gate,
+        mode=mode,
+        quality=quality,
+        asked=Asked(peers=peers, others=emitted.comparable),
+    )
+    parity.require(judged.parity, judged.flips)
+    agreed = emission.agreements(emitted, translated.raw, validation.planes, validation.labels, rule=judged.rule)
+    note("errors layer by layer, and the latency of both models here")
+    found = findings.of(
+        adapted.model,
+        translated,
+        judged,
+        name=description.name,
+        targets=[device.id for device in devices],
+        calibration=calibration,
+        facts=facts,
+        planes=validation.planes,
+        agreements=agreed,
+        seconds=clock() - started,
+    )
+    described = _described(description, judged.reference, emitted.members)
+    return Artifact(
+        description=described,
+        members={
+            **emitted.members,
+            "preprocessing.json": encode(preprocessing),
+            **_golden(judged, validation, preprocessing),
+            **_documents(described, facts, judged, found, adapted.notes),
+        },
+        reports=_reports(found, judged),
+        report=found,
+        flips=judged.flips,
+        rule=judged.rule,
+        notes=emitted.notes,
+    )
+
+
+def _golden(judged: Judgement, validation: LabelledPlanes, preprocessing: Preprocessing) -> dict[str, bytes]:
+    """Return golden vectors and their tolerance, by member name; of a float model there are none."""
+    if judged.tolerance is None:
+        return {}
+    made = vectors.members(validation.read, validation.planes, judged.reference, preprocessing=preprocessing)
+    return {**made, golden.TOLERANCE: schema.encode_json(judged.tolerance)}
+
+
+def _documents(
+    description: ArtifactDocument, facts: card.Facts, judged: Judgement, found: Report, adapted: Sequence[str]
+) -> dict[str, bytes]:
+    """Return what was found out about the model, by member name."""
+    text = card.render(description, facts, judged.rule, judged.parity, judged.tolerance, adapted=adapted)
+    return {
+        "decision.json": schema.encode_json(judged.rule),
+        "evidence/parity.json": schema.encode_json(judged.parity),
+        "evidence/training.json": schema.encode_json(facts),
+        report.MEMBER: schema.encode_json(found),
+        "card.md": text.encode(),
+    }
+
+
+def _reports(found: Report, judged: Judgement) -> dict[str, bytes]:
+    """Return the report for people, by file name."""
+    return {
+        "conversion.json": schema.encode_json(found),
+        "conversion.html": page.render_html(found, paired=judged.paired).encode(),
+    }
+
+
+def _described(description: Description, reference: Answers, members: Collection[str]) -> ArtifactDocument:
+    return ArtifactDocument(
+        **msgspec.structs.asdict(description),
+        targets=models.admits(members),
+        outputs=tuple(sorted(reference.specs)),
+    )
