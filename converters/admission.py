@@ -159,4 +159,4 @@ def _nearest(kind: type) -> str:
     names = [supported.__name__ for supported in qat.SUPPORTED if supported is not layers.InputLayer]
     extended = [base.__name__ for base in kind.__mro__ if _package(base) == "keras"]
     near = [name for name in extended if name in names] or difflib.get_close_matches(kind.__name__, names, n=1)
-    return f"the nearest that can be converted is {near[0]}" if near else f"build it from {', '.join(sorted(names))}"
+    return f"the nearest that can be converted is {near[0]}" if near else "build it from layers of Keras' own"

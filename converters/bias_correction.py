@@ -24,7 +24,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from converters import calibration as calibrations
-from converters import graph
+from converters import flat, graph
 from converters.calibration import Calibration
 from converters.graph import Call, Graph
 
@@ -40,13 +40,15 @@ def corrected(model: keras.Model, calibration: Calibration) -> keras.Model:
     Convolutions, depthwise convolutions and dense layers that are called once are treated; others stay as they are.
 
     Args:
-        model: of the model contract, as `converters.contract.adapted` returns it.
+        model: of the model contract; models inside it are opened.
         calibration: planes over which the means are taken.
 
     Raises:
         ConversionError: the planes do not fit, or the model is not functional.
     """
     calibrations.require_fits(calibration, model)
+    if any(isinstance(layer, keras.Model) for layer in model.layers):
+        model = flat.of(model)
     found = graph.of(model)
     times = Counter(call.operation.name for call in found.calls)
     treated = [call for call in found.calls if type(call.operation) in _KERNELS and times[call.operation.name] == 1]

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import admission, flat, head, input_scale, plane_input
+from converters import admission, flat, head, input_scale, plane_input, tflite_converter
 from converters.head import Ending
 from edgemed.errors import ConversionError
 from edgemed.imaging.labelled import LabelledPlanes
@@ -73,8 +73,8 @@ def adapted(
         _require_same(model, made.model, ending, input_range)
     except ValueError as err:
         raise ConversionError(
-            f"{model.name}: cannot be rebuilt as a flat graph: {str(err).splitlines()[0]}; write it with layers that "
-            "take a batch of any size"
+            f"{model.name}: cannot be rebuilt as a flat graph: {tflite_converter.first_line(err)}; write it with "
+            "layers that take a batch of any size"
         ) from err
     if input_range is None and validation is not None:
         input_scale.require_grey_levels(made.model, validation)

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from converters import admission, bare
+from converters import admission, bare, tflite_converter
 from edgemed.errors import ConversionError
 
 __all__ = ["is_training_only", "of", "replayed"]
@@ -94,8 +94,8 @@ def _copy_of(layer: layers.Layer, name: str) -> layers.Layer:
         copy = type(layer).from_config({**layer.get_config(), "name": name, "dtype": "float32"})
     except (TypeError, ValueError) as err:
         raise ConversionError(
-            f"layer {layer.name!r} cannot be rebuilt from its configuration: {str(err).splitlines()[0]}; use the "
-            "activations, initializers and constraints of Keras"
+            f"layer {layer.name!r} cannot be rebuilt from its configuration: {tflite_converter.first_line(err)}; use "
+            "the activations, initializers and constraints of Keras"
         ) from err
     if layer.built and layer.weights:
         copy.build_from_config(layer.get_build_config())

@@ -4,8 +4,9 @@ int8 takes its activation ranges from a calibration set, except that of the inpu
 shows. That the set was used is not assumed but shown: the same model, converted once more from one black plane, must
 have other ranges.
 
-    raw = ptq.int8_tflite(model, chosen)
-    proof = ptq.proof(model, raw, chosen)
+    prepared = bias_correction.corrected(model, chosen)
+    raw = ptq.int8_tflite(prepared, chosen)
+    proof = ptq.proof(prepared, raw, chosen)
     raw = ptq.float16_tflite(model)
 """
 

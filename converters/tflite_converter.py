@@ -24,7 +24,7 @@ from converters.qat import Inputs, batches
 from edgemed import native_output, tflite
 from edgemed.errors import ConversionError
 
-__all__ = ["float16", "float32", "int8"]
+__all__ = ["first_line", "float16", "float32", "int8"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -122,10 +122,10 @@ def _reason(err: Exception) -> str:
     if found := dict(_NO_TFLITE_FORM.findall(str(err))):
         named = ", ".join(f"{operator} ({place})" for place, operator in sorted(found.items())[:5])
         return f"no TFLite operator computes {named}; replace those layers"
-    return _first_line(err)
+    return first_line(err)
 
 
-def _first_line(err: Exception) -> str:
+def first_line(err: Exception) -> str:
     """Return the start of a message, or the error's class where it has none: some run to pages."""
     return next(iter(str(err).strip().splitlines()), type(err).__name__)[:300]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import keras
 
-from converters import export, ptq, qat
+from converters import bias_correction, export, ptq, qat
 from converters.calibration import Calibration
 from converters.mode import Mode
 from converters.ptq import Proof
@@ -65,8 +65,9 @@ def of(
     float_raw = ptq.float32_tflite(model)
     against = "the float model"
     if mode is Mode.PTQ:
-        raw = ptq.int8_tflite(model, calibration)
-        return Translated(raw=raw, float_raw=float_raw, against=against, proof=ptq.proof(model, raw, calibration))
+        prepared = bias_correction.corrected(model, calibration)
+        raw = ptq.int8_tflite(prepared, calibration)
+        return Translated(raw=raw, float_raw=float_raw, against=against, proof=ptq.proof(prepared, raw, calibration))
     raw = ptq.float16_tflite(model) if mode is Mode.FLOAT16 else float_raw
     return Translated(raw=raw, float_raw=float_raw, against=against)
 

@@ -145,3 +145,10 @@ def test_planes_of_another_size_are_refused(model: keras.Model) -> None:
         "calibration: expected planes of 16 x 12 (height x width), the input of 'mixed', got 4 x 4; make them with the "
         "preprocessing of this model"
     )
+
+
+def test_models_inside_the_model_are_opened(model: keras.Model, chosen: calibration.Calibration) -> None:
+    plane = keras.Input((16, 12, 1), name="plane")
+    outer = keras.Model(plane, {"logit": model(plane)["logit"]}, name="outer")
+    found, expected = (bias_correction.corrected(one, chosen).get_weights() for one in (outer, model))
+    assert all((one == other).all() for one, other in zip(found, expected, strict=True))
