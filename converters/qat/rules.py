@@ -32,7 +32,8 @@ def _weighted(kind: type[layers.Layer]) -> Callable[[Call], list[Part]]:
         made = Weighted(
             owner=(id(layer), ""),
             quantized=kind,
-            config={**layer.get_config(), "activation": "linear"},
+            # A layer that was frozen in transfer learning trains on: rounding moved it like any other.
+            config={**layer.get_config(), "activation": "linear", "trainable": True},
             kernel=kernel,
             bias=bias[0] if bias else None,
             foldable=all(getattr(layer, name, None) is None for name in _CONSTRAINTS),
@@ -47,7 +48,7 @@ def _separable(call: Call) -> list[Part]:
     layer = call.operation
     depthwise, pointwise, *bias = (np.asarray(value, np.float32) for value in layer.get_weights())
     config = layer.get_config()
-    shared = {name: config[name] for name in ("trainable", "data_format")}
+    shared = {name: config[name] for name in ("data_format",)}
     spatial = {name: config[name] for name in ("kernel_size", "strides", "padding", "dilation_rate")}
     first = Weighted(
         owner=(id(layer), "depthwise"),

@@ -155,3 +155,11 @@ def test_model_that_cannot_be_quantized_is_refused_before_training() -> None:
         "odd: cannot be quantized: layer 'norm' is a LayerNormalization, the nearest supported one is "
         "BatchNormalization"
     )
+
+
+def test_layer_that_was_frozen_trains_on() -> None:
+    model = NETWORKS["convolutions"]()
+    model.trainable = False
+    assert len(qat.quantization_aware(model).trainable_weights) == len(
+        qat.quantization_aware(NETWORKS["convolutions"]()).trainable_weights
+    )
