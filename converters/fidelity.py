@@ -77,7 +77,10 @@ class LayerError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Unmatched(msgspec.Struct, frozen=True, kw_only=True):
-    """A tensor of the int8 file that no float tensor is known to equal; its error counts for the layer behind it."""
+    """A tensor of real values that no float tensor is known to equal, or that has no one scale to be read with.
+
+    What its layer adds counts for the layer behind it.
+    """
 
     layer: str
     operator: str
@@ -314,7 +317,7 @@ def _unmatched(model: tflite.Model, paired: set[int], layers: Collection[str]) -
         for operator in model.operators
         if operator.name not in pairing.RECODING
         for index in operator.outputs
-        if index not in paired
+        if index not in paired and (model.tensors[index].scales or model.tensors[index].dtype.startswith("float"))
     ]
     return tuple(
         Unmatched(

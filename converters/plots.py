@@ -212,17 +212,9 @@ def latencies(latency: Latency, *, converted: str) -> str:
         ):
             samples = np.sort(timing.samples_ms)
             share = np.arange(1, len(samples) + 1) / len(samples)
-            axes.step(samples, 100 * share, where="post", color=colour, linestyle=line, linewidth=1.8, label=name)
+            label = f"{name}: p50 {timing.p50_ms:.2f}, p90 {timing.p90_ms:.2f} ms"
+            axes.step(samples, 100 * share, where="post", color=colour, linestyle=line, linewidth=1.8, label=label)
             axes.plot([timing.p50_ms, timing.p90_ms], [50, 90], "o", color=colour, markersize=4.5)
-            is_faster = timing.p50_ms == min(latency.converted.p50_ms, latency.of_float.p50_ms)
-            axes.annotate(
-                f"{name}: p50 {timing.p50_ms:.2f} ms",
-                (timing.p50_ms, 50),
-                xytext=(-8 if is_faster else 8, -3),
-                textcoords="offset points",
-                horizontalalignment="right" if is_faster else "left",
-                fontsize=9,
-            )
         # The slowest few would squeeze all others into a corner; they are in the table.
         both = [np.percentile(timing.samples_ms, 99) for timing in (latency.converted, latency.of_float)]
         axes.set_xlim(0.0, 1.15 * max(both))

@@ -170,7 +170,7 @@ def _decibel(value: float | None) -> str:
 def _latency(found: Latency) -> str:
     ratio = found.of_float.p50_ms / found.converted.p50_ms
     return (
-        f"{_timing(found.converted)}; float {_timing(found.of_float)}; {ratio:.1f} times as fast, "
+        f"{_timing(found.converted)}; float {_timing(found.of_float)}; float takes {ratio:.1f} times as long, "
         f"{found.threads} thread{'s' * (found.threads > 1)}"
     )
 

@@ -32,7 +32,8 @@ def test_closing_table() -> None:
         ("worst layer", "thin (CONV_2D): signal to noise 21.4 dB of its own, 9.8 dB with all before it"),
         (
             "latency here",
-            "p50 1.45, p90 1.80, p99 1.90 ms; float p50 5.80, p90 7.20, p99 7.60 ms; 4.0 times as fast, 1 thread",
+            "p50 1.45, p90 1.80, p99 1.90 ms; float p50 5.80, p90 7.20, p99 7.60 ms; float takes 4.0 times as long, "
+            "1 thread",
         ),
         ("work", "212 s, at most 1830 MiB of memory"),
     )
