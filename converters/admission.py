@@ -112,6 +112,9 @@ def _of_shape(shape: tuple[int | None, ...]) -> Iterator[str]:
 
 
 def _of_operations(model: keras.Model) -> Iterator[str]:
+    if any(_package(type(operation)) == "converters" for operation in operations(model)):
+        yield "it is fake-quantized already; give the float model that it was made from"
+        return
     policies: dict[str, str] = {}
     for operation in operations(model):
         if isinstance(operation, keras.Model):
@@ -148,8 +151,6 @@ def _package(value: Any) -> str:
 
 def _of_custom(operation: Any) -> str:
     kind = type(operation)
-    if _package(kind) == "converters":
-        return f"layer {operation.name!r} is a {kind.__name__}: the model is fake-quantized already; give the float one"
     return f"layer {operation.name!r} is a {kind.__name__}, a custom layer; {_nearest(kind)}"
 
 

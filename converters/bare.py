@@ -34,6 +34,8 @@ def called(operation: Any, name: str, *args: Any, **options: Any) -> Any:
         return _OF_TENSORS[kind](name=name)(list(args))
     if plain and kind in _OF_ONE and len(args) == 1:
         return _OF_ONE[kind](name=name)(args[0])
+    if plain and kind == "Mean" and len(args) == 1 and len(args[0].shape) == 4 and _is_spatial(operation.axis):
+        return layers.GlobalAveragePooling2D(keepdims=operation.keepdims, name=name)(args[0])
     return type(operation).from_config({**operation.get_config(), "name": name})(*args, **options)
 
 
@@ -65,6 +67,11 @@ def _as_line(kind: str, left: Any, right: Any) -> tuple[Any, float, float] | Non
 def is_line(layer: layers.Rescaling) -> bool:
     """Tell whether a rescaling has one scale and one offset for all channels."""
     return _is_number(layer.scale) and _is_number(layer.offset)
+
+
+def _is_spatial(axis: Any) -> bool:
+    """Tell whether an axis, or several, are height and width of (batch, height, width, channels)."""
+    return isinstance(axis, (tuple, list)) and {place % 4 for place in axis} == {1, 2}
 
 
 def _is_tensor(value: Any) -> bool:

@@ -104,7 +104,8 @@ def _made(model: keras.Model, input_range: tuple[float, float] | None) -> tuple[
         *_of_explaining(outputs, kept),
     )
     present = {name: tensor for name, tensor in outputs.items() if tensor is not None}
-    return Adapted(model=keras.Model(fed.plane, present, name=model.name), notes=notes), found.ending
+    # Copied once more: its layers were called in the graph before as well, and `layer.output` would give that call's.
+    return Adapted(model=flat.of(keras.Model(fed.plane, present, name=model.name)), notes=notes), found.ending
 
 
 def _named(model: keras.Model, returned: Any) -> dict[str, Any]:
@@ -184,7 +185,7 @@ def _require_same(
     expected = np.asarray(_named(model, model(images, training=False))["logit"], np.float64).reshape(len(planes), -1)
     outputs = {name: np.asarray(value, np.float64) for name, value in made(planes, training=False).items()}
     logit = outputs["logit"]
-    found = logit if ending is Ending.LOGIT else 1.0 / (1.0 + np.exp(-logit))
+    found = logit if ending is Ending.LOGIT else np.exp(-np.logaddexp(0.0, -logit))
     if not np.isfinite(logit).all():
         raise ConversionError(
             f"{model.name}: expected finite answers, got {logit.ravel()} for planes of noise and of a gradient; train "

@@ -40,6 +40,7 @@ DEFAULT_TIMEOUT_S = 180  # the compiler's own, which it is not told again: older
 _GRACE = 1.1  # it may end itself first, with a message
 _OUTPUT_LIMIT_BYTES = 4 << 20
 _MODEL_LIMIT_BYTES = 1 << 30
+_LINE_LIMIT = 400  # characters of the compiler's own words in a message
 
 # What it prints when it makes no file, and what to do.
 _FAILURES: Mapping[str, str] = {
@@ -141,7 +142,7 @@ def _guarded(command: Sequence[str], folder: Path, output: BinaryIO, timeout_s: 
 
 def _failure(text: str, code: int) -> str:
     """Return the compiler's own line about the failure and what to do, for a `ConversionError`."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = [line.strip()[:_LINE_LIMIT] for line in text.splitlines() if line.strip()]
     for words, remedy in _FAILURES.items():
         for line in lines:
             if words in line:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import keras
 
-from converters import elu, tflite_converter
+from converters import elu, qat, tflite_converter
 from converters.qat import Inputs
 
 __all__ = ["int8_tflite"]
@@ -26,8 +26,9 @@ def int8_tflite(twin: keras.Model, inputs: Inputs) -> bytes:
             gets the first few; the ranges of the twin win over it.
 
     Raises:
-        ValueError: no input was given.
+        ValueError: no input was given, or not as many of each.
         ConversionError: the converter refused the model, or a tensor is left that is not an integer.
     """
+    qat.count(inputs)
     few = {name: array[:_FEW] for name, array in inputs.items()} if isinstance(inputs, Mapping) else inputs[:_FEW]
     return elu.through(twin, lambda model: tflite_converter.int8(model, few))

@@ -26,6 +26,9 @@ STARTS = {
     "edgemed.tflite": "import edgemed.tflite",
     "edgemed.statistics": "import edgemed.statistics",
     "converters": "import converters",
+    "converters.compat": "import converters.compat",
+    "converters.edgetpu": "import converters.edgetpu",
+    "converters.calibration": "import converters.calibration",
     "edgemed --help": "from edgemed.cli import main; main(['--help'])",
     "edgemed devices --help": "from edgemed.cli import main; main(['devices', '--help'])",
 }

@@ -32,8 +32,9 @@ def check(raw: bytes, *, source: str, target: Target) -> Report:
     if target.accelerator is Accelerator.TENSORRT:
         if is_tflite:
             raise TargetMismatchError(
-                f"{source}: TensorRT on {target.id} runs no TFLite file, it runs the QDQ ONNX that is written from it; "
-                f"convert with --target {target.id} and check its model/qdq.onnx"
+                f"{source}: TensorRT on {target.id} runs no TFLite file, it runs an ONNX of the same model: QDQ for "
+                f"int8, float16 where it has no int8; convert with --target {target.id} and check its "
+                "model/*.onnx"
             )
         from converters.compat.tensorrt import check as check_tensorrt
 

@@ -24,6 +24,7 @@ __all__ = [
     "NO_CUSTOM",
     "NO_OPERATOR",
     "NO_VERSION",
+    "OVERFLOW",
     "RANK",
     "REMEDIES",
     "STRANDED",
@@ -51,13 +52,15 @@ DYNAMIC = (
     "Attempting to use a delegate that only supports static-sized tensors with a graph that has dynamic-sized tensors."
 )
 FAILED = "Model failed in Tflite interpreter. Please ensure model can be loaded/run in Tflite interpreter."  # #829
+OVERFLOW = "no_integer_overflow_from_quantization was not true."  # #453
 FLEX = "Regular TensorFlow ops are not supported by this interpreter."  # #718
 NO_CUSTOM = "Encountered unresolved custom op: {name}."  # what TFLite says of a custom operator it does not have
 NO_VERSION = (  # #147, #631 and #845, the last two of 16.0
     "Didn't find op for builtin opcode '{name}' version '{version}'. An older version of this builtin might be "
     "supported. Are you using an old TFLite binary with a newer model?"
 )
-NO_OPERATOR = "Didn't find op for builtin opcode '{name}' version '{version}'."  # #386 of 15.0
+# What TFLite says of a builtin past the end of its schema, without the number it adds.
+NO_OPERATOR = "Op builtin_code out of range. Are you using old TFLite binary with newer model?"
 
 # Google's table of operators for runtime 14. Names of axis, dgist and oplist.
 SUPPORTED = frozenset(
@@ -120,7 +123,8 @@ REMEDIES: Mapping[str, str] = {
     "SHAPE": "fix the batch size: Input(shape, batch_size=1)",
     "SPLIT_V": "split into parts of equal size",
     "SQRT": "leave it out, or compute it after the model",
-    "TILE": "use UpSampling2D, or let the next operator broadcast",
+    # Keras 3 writes UpSampling2D(interpolation="nearest") as RESHAPE to five dimensions and TILE.
+    "TILE": "use UpSampling2D(interpolation='bilinear') or Conv2DTranspose, or let the next operator broadcast",
     "TOPK_V2": "leave it out and sort the scores after the model",
     "TRANSPOSE_CONV": "keep its activation in a layer of its own, or use UpSampling2D followed by Conv2D",
     "CONV_2D": "use a convolution with groups=1, or a depthwise one",

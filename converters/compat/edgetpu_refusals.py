@@ -21,6 +21,8 @@ _SHAPING: Mapping[str, tuple[int, ...]] = {
     "STRIDED_SLICE": (1, 2, 3),
     "RANGE": (0, 1, 2),
 }
+_BOUNDS = {"RELU6": 6.0, "RELU_N1_TO_1": 1.0}
+_LARGEST = 2**31 - 1  # kernel_util.cc of TFLite, Quantize()
 _POSTPROCESS = "TFLite_Detection_PostProcess"  # the one custom operator that logs show on the CPU (#537)
 
 
@@ -47,9 +49,8 @@ def refusals(nodes: Sequence[Node]) -> tuple[Refusal, ...]:
 def _unread(node: Node) -> Refusal | None:
     name, version = node.operator.name, node.operator.version
     if name in facts.NEWER_OPERATORS or name.startswith("STABLEHLO_"):
-        reason = facts.NO_OPERATOR.format(name=name, version=version)
         remedy = facts.REMEDIES.get(name, "build it from operators of TensorFlow 2.6 or older")
-        return Refusal(index=node.operator.index, reason=reason, outcome=facts.UNPARSED, remedy=remedy)
+        return Refusal(index=node.operator.index, reason=facts.NO_OPERATOR, outcome=facts.UNPARSED, remedy=remedy)
     newest = facts.MAX_VERSIONS.get(name)
     if newest is None or version <= newest:
         return None
@@ -59,7 +60,7 @@ def _unread(node: Node) -> Refusal | None:
         index=node.operator.index,
         reason=reason,
         outcome=facts.UNPARSED,
-        remedy=f"{remedy} (its compiler reads version {newest} at most)",
+        remedy=f"{remedy} (the compiler reads version {newest} at most)",
     )
 
 
@@ -72,9 +73,18 @@ def _unprepared(node: Node) -> Refusal | None:
         reason, remedy = facts.NO_CUSTOM.format(name=custom), facts.REMEDIES["CUSTOM"]
     elif _is_dynamic(node):
         reason, remedy = facts.DYNAMIC, "fix every shape: build the model with Input(shape, batch_size=1)"
+    elif _overflows(node):
+        reason, remedy = facts.OVERFLOW, "its scales have degenerated: calibrate with images like those it will see"
     if reason is None or remedy is None:
         return None
     return Refusal(index=node.operator.index, reason=reason, outcome=facts.FAILED, remedy=remedy)
+
+
+def _overflows(node: Node) -> bool:
+    """Return whether the bound of a fused activation does not fit 32 bits in steps of the output's scale."""
+    bound = _BOUNDS.get(str(node.option("fused_activation_function", "NONE")))
+    scales = node.output.scales
+    return bound is not None and len(scales) == 1 and bound > scales[0] * _LARGEST
 
 
 def _is_dynamic(node: Node) -> bool:

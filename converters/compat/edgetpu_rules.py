@@ -10,8 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from converters.compat import edgetpu_facts as facts
 from converters.compat.nodes import EIGHT_BIT, Node
 from converters.compat.report import Verdict
@@ -112,10 +110,11 @@ _PLACES = ("RESHAPE", "PAD", "PADV2", "MEAN", "SUM", "SPLIT", "TRANSPOSE", "TRAN
 
 
 def _data_inputs(node: Node) -> tuple[Tensor, ...]:
-    """Return the computed inputs that are data: no shapes, axes or paddings, which are of wider integers."""
+    """Return the computed inputs that are data: no state, and no shapes, axes or paddings, which are wider integers."""
+    inputs = tuple(tensor for tensor in node.computed_inputs if not tensor.is_variable)
     if node.operator.name not in _PLACES:
-        return node.computed_inputs
-    return tuple(tensor for tensor in node.computed_inputs if tensor.dtype not in ("int32", "int64"))
+        return inputs
+    return tuple(tensor for tensor in inputs if tensor.dtype not in ("int32", "int64"))
 
 
 def _weights(node: Node) -> tuple[Tensor, ...]:
@@ -159,15 +158,9 @@ def _concatenation(node: Node) -> Obstacle | None:
         return found
     tensors = [node.model.tensors[place] for place in node.operator.inputs if place != -1]
     constants = [tensor for tensor in tensors if tensor.is_constant]
-    if constants and (len(tensors) > 2 or not all(_is_zero(node, tensor) for tensor in constants)):
+    if constants and (len(tensors) > 2 or not all(map(node.is_zero, constants))):
         return _cpu(facts.UNSPECIFIED, "join computed tensors only, or one of them with a constant of zeros")
     return None
-
-
-def _is_zero(node: Node, tensor: Tensor) -> bool:
-    """Return whether a constant stands for zeros: all its values are the zero point."""
-    zero = tensor.zero_points[0] if tensor.zero_points else 0
-    return bool(np.all(node.values(tensor) == zero))
 
 
 def _reduction(node: Node) -> Obstacle | None:

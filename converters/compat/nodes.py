@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from edgemed import tflite
@@ -16,6 +17,7 @@ __all__ = ["EIGHT_BIT", "Node", "is_quantized", "nodes"]
 
 EIGHT_BIT = ("int8", "uint8")
 _INTEGERS = (*EIGHT_BIT, "int16")
+_MOST_DIMENSIONS = 8  # that any kernel of TFLite takes (TRANSPOSE, BROADCAST_TO)
 _FEW = 64  # numbers in a shape, a list of axes or paddings: two per dimension, with room to spare
 
 # How many inputs an operator cannot be without; an operator not listed here takes one.
@@ -31,11 +33,18 @@ _INPUTS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Node:
-    """An operator in its model; ``source`` is the file's name for messages."""
+    """An operator in its model; ``source`` is the file's name for messages.
+
+    Attributes:
+        unpacked: places of tensors that are constants of float16 made float32 by a DEQUANTIZE of their own.
+        zeros: shared by the nodes of one model: a constant that many operators name is looked through once.
+    """
 
     model: Model
     operator: Operator
     source: str
+    unpacked: frozenset[int]
+    zeros: dict[int, bool]
 
     @property
     def name(self) -> str:
@@ -118,6 +127,21 @@ class Node:
         except ConversionError as err:
             raise ConversionError(f"{self.source}: {err}") from err
 
+    def is_stored(self, tensor: Tensor) -> bool:
+        """Return whether an input is a constant, in the file as it is or as float16."""
+        return tensor.is_constant or tensor.index in self.unpacked
+
+    def is_zero(self, tensor: Tensor) -> bool:
+        """Return whether a constant input stands for zeros: all its values are the zero point.
+
+        Raises:
+            ConversionError: the file does not hold them whole.
+        """
+        if tensor.index not in self.zeros:
+            zero = tensor.zero_points[0] if tensor.zero_points else 0
+            self.zeros[tensor.index] = bool(np.all(self.values(tensor) == zero))
+        return self.zeros[tensor.index]
+
     def require_operands(self) -> None:
         """Refuse an operator without the inputs and the output it cannot be without.
 
@@ -138,12 +162,30 @@ def nodes(model: Model, *, source: str) -> tuple[Node, ...]:
     """Return the operators of a model, each with its operands checked.
 
     Raises:
-        ConversionError: an operator lacks an operand it cannot be without.
+        ConversionError: an operator lacks an operand it cannot be without, or a tensor has more dimensions than TFLite
+            computes with.
     """
-    found = tuple(Node(model=model, operator=operator, source=source) for operator in model.operators)
+    for tensor in model.tensors:
+        if len(tensor.allocated_shape) > _MOST_DIMENSIONS:
+            raise ConversionError(
+                f"{source}: tensors[{tensor.index}].shape: expected at most {_MOST_DIMENSIONS} dimensions, "
+                f"got {len(tensor.allocated_shape)}; the file is damaged"
+            )
+    shared: dict[str, Any] = {"model": model, "source": source, "unpacked": _unpacked(model), "zeros": {}}
+    found = tuple(Node(operator=operator, **shared) for operator in model.operators)
     for node in found:
         node.require_operands()
     return found
+
+
+def _unpacked(model: Model) -> frozenset[int]:
+    return frozenset(
+        place
+        for operator in model.operators
+        if operator.name == "DEQUANTIZE" and operator.inputs and operator.inputs[0] != -1
+        for place in operator.outputs
+        if model.tensors[operator.inputs[0]].dtype == "float16" and model.tensors[operator.inputs[0]].is_constant
+    )
 
 
 def is_quantized(model: Model) -> bool:

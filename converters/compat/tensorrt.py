@@ -11,13 +11,14 @@ forward past operators that only move values.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from converters.compat import onnx_graph
 from converters.compat.onnx_graph import End, Graph, Node
 from converters.compat.report import OperatorVerdict, Parameters, Report, Verdict
 from converters.compat.tensorrt_facts import IN_INT8, LATER, LOWEST_OPSET, NEWEST_OPSET, REFUSED, RELEASE, SUPPORTED
-from converters.compat.tensorrt_rules import DEQUANTIZE, QUANTIZE, SYMMETRIC, Finding, quantizer
+from converters.compat.tensorrt_rules import DEQUANTIZE, QUANTIZE, SYMMETRIC, Finding, quantizer, weights_shape
 from edgemed.errors import ConversionError
 from edgemed.targets import Precision, Target
 
@@ -26,6 +27,7 @@ __all__ = ["check"]
 _PAIR = (QUANTIZE, DEQUANTIZE)
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _MOVING = frozenset(["Flatten", "Identity", "MaxPool", "Pad", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"])
+_ACTIVATIONS = ("Clip", "Relu")
 _TO_FLOAT16 = "convert with --target jetson-nano and take its model/float16.onnx"
 
 
@@ -94,6 +96,8 @@ def _in_int8(node: Node, graph: Graph) -> Finding:
         return _mapped("constant, computed when the engine is built")
     if node.kind in _WEIGHTED:
         return _weighted(node, graph)
+    if (fused := _fused_into(node, graph)) is not None:
+        return _mapped(f"fused into the {fused.kind} before it")
     between = _between_pairs(node, graph)
     if node.kind in IN_INT8 and between:
         return _mapped("runs in int8")
@@ -156,8 +160,7 @@ def _weighted(node: Node, graph: Graph) -> Finding:
             f"runs in float: no Q/DQ pair before its {' and '.join(bare)}",
             "quantize both inputs, as edgemed convert --target jetson-orin-nano does",
         )
-    several = _scales_of_weights(node, graph) > 1
-    return _mapped("runs in int8" if several else "runs in int8, with one scale for all weights")
+    return _mapped("runs in int8, with one scale for all weights" if _shares_a_scale(node, graph) else "runs in int8")
 
 
 def _input(node: Node, place: int) -> str:
@@ -189,22 +192,45 @@ def _behind_moves(name: str, graph: Graph) -> Node | None:
     return maker
 
 
-def _scales_of_weights(node: Node, graph: Graph) -> int:
+def _shares_a_scale(node: Node, graph: Graph) -> bool:
+    """Return whether the weights have one scale for several output channels."""
     maker = _behind_moves(_input(node, 1), graph)
     scale = None if maker is None else graph.constants.get(_input(maker, 1))
-    return 1 if scale is None else int(scale.values().size)
+    shape = None if maker is None else weights_shape(_input(maker, 0), graph)
+    return scale is not None and math.prod(scale.shape) == 1 and shape is not None and shape[0] > 1
+
+
+def _fused_into(node: Node, graph: Graph) -> Node | None:
+    """Return the convolution or product whose only reader is this activation."""
+    maker = graph.makers.get(_input(node, 0))
+    if node.kind not in _ACTIVATIONS or maker is None or maker.kind not in _WEIGHTED:
+        return None
+    return maker if graph.readers[node.inputs[0]] == (node,) else None
 
 
 def _between_pairs(node: Node, graph: Graph) -> bool:
-    """Return whether its computed inputs come from DequantizeLinear and its results go to QuantizeLinear."""
-    computed = [name for name in node.inputs if name and name not in graph.constants]
-    readers = [reader for name in node.outputs for reader in graph.readers.get(name, ())]
+    """Return whether computed inputs come from DequantizeLinear and results go to QuantizeLinear, moves aside."""
+    makers = [_behind_moves(name, graph) for name in node.inputs if name and name not in graph.folded]
+    readers = _ahead_of_moves(node, graph)
     return (
-        bool(computed)
+        bool(makers)
         and bool(readers)
-        and all((maker := graph.makers.get(name)) is not None and maker.kind == DEQUANTIZE for name in computed)
+        and all(maker is not None and maker.kind == DEQUANTIZE for maker in makers)
         and all(reader.kind == QUANTIZE for reader in readers)
     )
+
+
+def _ahead_of_moves(node: Node, graph: Graph) -> list[Node]:
+    """Return the first nodes below one that do more than move values."""
+    found: list[Node] = []
+    seen: set[int] = set()
+    open_ends = [node]
+    while open_ends:
+        for reader in (one for name in open_ends.pop().outputs for one in graph.readers.get(name, ())):
+            if reader.index not in seen:
+                seen.add(reader.index)
+                (open_ends if reader.kind in _MOVING else found).append(reader)
+    return found
 
 
 def _notes(graph: Graph, verdicts: Sequence[OperatorVerdict], target: Target) -> tuple[str, ...]:

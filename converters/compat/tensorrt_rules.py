@@ -14,7 +14,7 @@ from converters.compat.onnx_graph import Constant, Graph, Node
 from converters.compat.report import Verdict
 from edgemed.errors import ConversionError
 
-__all__ = ["DEQUANTIZE", "QUANTIZE", "SYMMETRIC", "Finding", "quantizer"]
+__all__ = ["DEQUANTIZE", "QUANTIZE", "SYMMETRIC", "Finding", "quantizer", "weights_shape"]
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 SYMMETRIC = "train or calibrate with symmetric ranges: edgemed convert --target jetson-orin-nano"
@@ -72,7 +72,7 @@ def _channels(node: Node, graph: Graph, count: int) -> Finding | None:
             f"Activations-quantization does not support per-axis quantization: it has {count} scales",
             "give an activation one scale",
         )
-    shape = _weights_shape(data, graph)
+    shape = weights_shape(data, graph)
     axis = node.integers.get("axis", 1)
     if shape is None:
         return None
@@ -84,7 +84,8 @@ def _channels(node: Node, graph: Graph, count: int) -> Finding | None:
     return None
 
 
-def _weights_shape(name: str, graph: Graph) -> tuple[int, ...] | None:
+def weights_shape(name: str, graph: Graph) -> tuple[int, ...] | None:
+    """Return the shape of the constant that a quantizer works on; None where it works on no constant."""
     maker = graph.makers.get(name)
     if maker is not None and maker.kind == QUANTIZE and maker.inputs:
         name = maker.inputs[0]

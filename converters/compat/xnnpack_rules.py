@@ -76,6 +76,8 @@ _REMEDIES: Mapping[str, str] = {
     "RESIZE_NEAREST_NEIGHBOR": "use UpSampling2D(interpolation='bilinear') or Conv2DTranspose",
     "SOFTMAX": "leave it out and compute it after the model",
     "SQUEEZE": "use Reshape",
+    # Keras 3 writes UpSampling2D(interpolation="nearest") as RESHAPE and TILE.
+    "TILE": "use UpSampling2D(interpolation='bilinear') or Conv2DTranspose",
     "UNPACK": "use slices",
 }
 _ELSE = "it runs all the same, with TFLite's own kernels"
@@ -162,7 +164,7 @@ def _fused(node: Node) -> Left | None:
 def _constant(place: int, what: str) -> Rule:
     def rule(node: Node) -> Left | None:
         tensor = node.input(place)
-        if tensor is not None and not tensor.is_constant:
+        if tensor is not None and not node.is_stored(tensor):
             return _because(f"{what} that the model computes", f"store {what} in the model")
         return None
 
@@ -276,7 +278,7 @@ def _source_place(node: Node) -> int:
     return 2 if node.operator.name == "TRANSPOSE_CONV" else 0
 
 
-_WEIGHTS = _constant(1, "weights")
+_WEIGHTS = _all(_constant(1, "weights"), _constant(2, "a bias"))
 _PLACES = _constant(1, "shapes, axes or paddings")
 _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("ADD", "SUB", "MUL"), _all(_fused, _scales)),
@@ -294,5 +296,7 @@ _RULES: Mapping[str, Rule] = {
     "SOFTMAX": _softmax,
     "SPLIT": _all(_constant(0, "the axis"), _split),
     "STRIDED_SLICE": _all(_constant(1, "places"), _constant(2, "places"), _strided_slice),
-    "TRANSPOSE_CONV": _all(_constant(0, "the output shape"), _WEIGHTS, _fused, _finite),
+    "TRANSPOSE_CONV": _all(
+        _constant(0, "the output shape"), _constant(1, "weights"), _constant(3, "a bias"), _fused, _finite
+    ),
 }

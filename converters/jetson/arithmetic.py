@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -57,6 +58,22 @@ def _hard_swish(call: Call) -> str:
     name = call.load(0)
     gate = call.node("HardSigmoid", [name], alpha=1 / 6, beta=0.5)
     return call.node("Mul", [name, gate])
+
+
+def _gelu(call: Call) -> str:
+    # x * (1 + erf(x / sqrt(2))) / 2, or with tanh(sqrt(2 / pi) * (x + 0.044715 * x^3)): Gelu came with opset 20.
+    name = call.load(0)
+    if call.option("approximate"):
+        cubed = _times(call, call.node("Mul", [name, call.node("Mul", [name, name])]), 0.044715)
+        gate = call.node("Tanh", [_times(call, call.node("Add", [name, cubed]), math.sqrt(2 / math.pi))])
+    else:
+        gate = call.node("Erf", [_times(call, name, math.sqrt(0.5))])
+    raised = call.node("Add", [gate, call.constant(np.array(1.0, np.float32), "one")])
+    return call.node("Mul", [_times(call, name, 0.5), raised])
+
+
+def _times(call: Call, name: str, factor: float) -> str:
+    return call.node("Mul", [name, call.constant(np.array(factor, np.float32), "factor")])
 
 
 def _same(call: Call) -> str:
@@ -150,6 +167,7 @@ WRITERS: Mapping[str, Callable[[Call], str]] = {
     "DIV": _binary("Div"),
     "ELU": _unary("Elu"),
     "EXPAND_DIMS": _reshape,
+    "GELU": _gelu,
     "HARD_SWISH": _hard_swish,
     "LEAKY_RELU": _leaky_relu,
     "LOGISTIC": _unary("Sigmoid"),

@@ -16,7 +16,7 @@ from converters.jetson.network import Network
 from converters.jetson.translation import Call, CannotWriteError, Translation
 from edgemed import tflite
 from edgemed.errors import ConversionError
-from edgemed.runtime.backends.onnxruntime import QUANTIZATION_KEY
+from edgemed.runtime.backends.onnx_session import QUANTIZATION_KEY
 
 __all__ = ["OPERATORS", "float16_onnx", "qdq_onnx"]
 
@@ -24,6 +24,7 @@ OPERATORS = {**arithmetic.WRITERS, **spatial.WRITERS, **weighted.WRITERS}
 """The TFLite operators that can be written, by name."""
 
 _SHOWN = 5
+_ONNX_FLOAT, _ONNX_FLOAT16 = 1, 10  # onnx.TensorProto.FLOAT and FLOAT16
 
 
 def qdq_onnx(raw: bytes, *, source: str = "int8.tflite") -> bytes:
@@ -94,13 +95,20 @@ def _written(model: tflite.Model, network: Network, scales: Mapping[int, float |
     _require_written(translation, source)
     for name, tensor in model.outputs.items():
         _end(translation, name, tensor)
-    ends = {"inputs": model.inputs, "outputs": model.outputs}
-    quantization = {end: {name: _parameters(one) for name, one in named.items()} for end, named in ends.items()}
     return network.file(
         inputs={name: tensor.shape for name, tensor in model.inputs.items()},
         outputs={name: tensor.shape for name, tensor in model.outputs.items()},
-        metadata={QUANTIZATION_KEY: quantization} if scales else {},
+        metadata={QUANTIZATION_KEY: _quantization(model)} if scales else {},
     )
+
+
+def _quantization(model: tflite.Model) -> dict[str, Any]:
+    """Return scale and zero point of every input and output, as the back end reads them."""
+    ends = {"inputs": model.inputs, "outputs": model.outputs}
+    return {
+        end: {name: {"scale": one.scales[0], "zero_point": one.zero_points[0]} for name, one in named.items()}
+        for end, named in ends.items()
+    }
 
 
 def _begin(translation: Translation, name: str, tensor: tflite.Tensor) -> None:
@@ -137,9 +145,6 @@ def _end(translation: Translation, name: str, tensor: tflite.Tensor) -> None:
         network.node("Cast", [value], scope=scope, output=name, to=_ONNX_FLOAT)
 
 
-_ONNX_FLOAT, _ONNX_FLOAT16 = 1, 10  # onnx.TensorProto.FLOAT and FLOAT16
-
-
 def _require_written(translation: Translation, source: str) -> None:
     """Write every operator.
 
@@ -170,6 +175,8 @@ def _output_of(call: Call) -> str:
         raise CannotWriteError("has no counterpart here")
     if len(call.operator.outputs) != 1:
         raise CannotWriteError(f"has {len(call.operator.outputs)} outputs, expected 1")
+    if call.operator.name in _KEEPING:
+        _require_one_scale(call)
     try:
         return OPERATORS[call.operator.name](call)
     except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError) as err:
@@ -177,5 +184,16 @@ def _output_of(call: Call) -> str:
         raise CannotWriteError(f"has shapes or options that do not fit together: {err}") from err
 
 
-def _parameters(tensor: tflite.Tensor) -> dict[str, Any]:
-    return {"scale": tensor.scales[0], "zero_point": tensor.zero_points[0]}
+# TFLite's kernels of these pass integers on, whatever the scales of both sides say.
+_KEEPING = {
+    *("AVERAGE_POOL_2D", "CONCATENATION", "EXPAND_DIMS", "MAX_POOL_2D", "MAXIMUM", "MINIMUM", "PAD", "PADV2"),
+    *("REDUCE_MAX", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "SQUEEZE"),
+    *("STRIDED_SLICE", "TILE", "TRANSPOSE"),
+}
+
+
+def _require_one_scale(call: Call) -> None:
+    tensors = [call.output, *(call.optional(number) for number in range(len(call.operator.inputs)))]
+    found = {(one.scales, one.zero_points) for one in tensors if one is not None and one.dtype == "int8"}
+    if len(found) > 1:
+        raise CannotWriteError("passes integers between tensors of different scales, expected one scale")

@@ -3,12 +3,12 @@
 TensorRT quantizes symmetrically: zero point 0. Three kinds of tensor with another zero point need none of that, the
 rest is refused:
 
-- the input plane and its normalisation, as long as only arithmetic reads them: they stay real numbers. A plane of
-  scale 1 loses nothing: its 256 levels are exact;
+- the input plane and its normalisation, as long as only arithmetic with constants and moves of values read them, one
+  plane made three included: they stay real numbers. A plane of scale 1 loses nothing: its 256 levels are exact;
 - the outputs of sigmoid and softmax, whose range TFLite fixes at 0..255/256 with zero point -128. Where only arithmetic
   reads them they stay real, finer than TFLite's by up to 1/512. Where a convolution reads them they get a symmetric
   scale, max|x| / 127: half of TFLite's levels.
-- an output of the model that nothing else reads stays real.
+- an output of the model that nothing else reads stays real: the back end rounds it to the same integers.
 
     scales = ranges.scales(model, source="int8.tflite")
 
@@ -27,7 +27,8 @@ __all__ = ["WEIGHTED", "activations", "scales"]
 WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
 """Operators that TensorRT runs on integers only when it finds a Q/DQ pair before each input."""
 
-_ARITHMETIC = ("ADD", "MUL", "SUB", "MAXIMUM", "MINIMUM", "QUANTIZE")
+_ARITHMETIC = {"ADD", "MUL", "SUB", "MAXIMUM", "MINIMUM", "QUANTIZE"}
+_MOVES = {"CONCATENATION", "EXPAND_DIMS", "PAD", "RESHAPE", "SLICE", "SQUEEZE", "STRIDED_SLICE", "TILE", "TRANSPOSE"}
 _FIXED_RANGE = ("LOGISTIC", "SOFTMAX")
 
 
@@ -80,7 +81,7 @@ class _Roles:
             return True
         if self._has_fixed_range(tensor):
             return readers <= {*_ARITHMETIC, *WEIGHTED}
-        return self._is_normalisation(tensor) and readers <= set(_ARITHMETIC)
+        return self._is_normalisation(tensor) and readers <= _ARITHMETIC | _MOVES
 
     def scale(self, tensor: tflite.Tensor) -> float | None:
         """Return the symmetric scale of a tensor that is excused or has zero point 0."""
@@ -99,16 +100,15 @@ class _Roles:
         return maker is not None and maker.name in _FIXED_RANGE
 
     def _is_normalisation(self, tensor: tflite.Tensor) -> bool:
-        """Return whether nothing but arithmetic with constants lies between the input and this tensor."""
+        """Return whether nothing but arithmetic with constants and moves lie between an input and this tensor."""
         seen: set[int] = set()
         while tensor.index in self._made_by and tensor.index not in seen:
             seen.add(tensor.index)
             maker = self._made_by[tensor.index]
-            computed = [self._model.tensors[place] for place in maker.inputs if place >= 0]
-            computed = [one for one in computed if not one.is_constant]
-            if maker.name not in _ARITHMETIC or len(computed) != 1:
+            computed = {place for place in maker.inputs if place >= 0 and not self._model.tensors[place].is_constant}
+            if maker.name not in _ARITHMETIC | _MOVES or len(computed) != 1:
                 return False
-            tensor = computed[0]
+            tensor = self._model.tensors[computed.pop()]
         return tensor.index not in self._made_by
 
 

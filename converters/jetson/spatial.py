@@ -40,17 +40,22 @@ def _pooled(call: Call, kind: str, window: Window) -> str:
     return call.node(kind, [call.load(0)], kernel_shape=window.kernel, strides=window.stride, pads=pads)
 
 
-def _mean(call: Call) -> str:
-    shape = call.input(0).shape
-    rank = len(shape)
-    axes = sorted({place % rank for place in call.integers(1)})
-    kept = tuple(1 if place in axes else side for place, side in enumerate(shape))
-    if rank == 4 and axes == [1, 2]:
-        name = call.node("GlobalAveragePool", [call.load(0)])
-    else:
-        places = sorted(layout.axis(place, rank) for place in axes)
-        name = call.node("ReduceMean", [call.load(0)], axes=places, keepdims=1)
-    return call.reshape(name, kept, call.output.shape)
+def _reduced(kind: str, of_image: str) -> Callable[[Call], str]:
+    """Return the writer of a reduction; over height and width it is a pooling, for which TensorRT has int8."""
+
+    def write(call: Call) -> str:
+        shape = call.input(0).shape
+        rank = len(shape)
+        axes = sorted({place % rank for place in call.integers(1)})
+        if rank == 4 and axes == [1, 2]:
+            name = call.node(of_image, [call.load(0)])
+        else:
+            places = sorted(layout.axis(place, rank) for place in axes)
+            name = call.node(kind, [call.load(0)], axes=places, keepdims=1)
+        kept = tuple(1 if place in axes else side for place, side in enumerate(shape))
+        return call.reshape(name, kept, call.output.shape)
+
+    return write
 
 
 def _pad(call: Call) -> str:
@@ -119,9 +124,10 @@ def _softmax(call: Call) -> str:
 WRITERS: Mapping[str, Callable[[Call], str]] = {
     "AVERAGE_POOL_2D": _average_pool_2d,
     "MAX_POOL_2D": _max_pool_2d,
-    "MEAN": _mean,
+    "MEAN": _reduced("ReduceMean", "GlobalAveragePool"),
     "PAD": _pad,
     "PADV2": _pad,
+    "REDUCE_MAX": _reduced("ReduceMax", "GlobalMaxPool"),
     "RESIZE_BILINEAR": _resize_bilinear,
     "RESIZE_NEAREST_NEIGHBOR": _resize_nearest_neighbor,
     "SOFTMAX": _softmax,

@@ -15,7 +15,7 @@ from __future__ import annotations
 from converters.qat.layers import ActivationQuantizer
 from converters.qat.lowering import SUPPORTED
 from converters.qat.plain import float_model
-from converters.qat.twin import PLANE_RANGE, Inputs, batches, calibrate, quantization_aware
+from converters.qat.twin import PLANE_RANGE, Inputs, batches, calibrate, count, quantization_aware
 
 __all__ = [
     "PLANE_RANGE",
@@ -24,6 +24,7 @@ __all__ = [
     "Inputs",
     "batches",
     "calibrate",
+    "count",
     "float_model",
     "quantization_aware",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers
 
 from converters.graph import Call
-from converters.qat.layers import HardSwish
+from converters.qat.layers import CappedReLU, HardSwish
 from converters.qat.parts import Part, Refusal
 from converters.qat.steps import Activate, Copy, Join, Kind, Scale, Share, Shift
 
@@ -40,8 +40,8 @@ def relu(limit: float | None = None) -> list[Part]:
     """Return max(x, 0), and no more than ``limit``."""
 
     def layer(name: str) -> layers.Layer:
-        # TFLite fuses no other limit than 6; another is where the range of the result ends.
-        return layers.ReLU(6.0 if limit == 6 else None, name=name)
+        # TFLite fuses no other limit than 6.
+        return layers.ReLU(limit, name=name) if limit in (None, 6.0) else CappedReLU(limit=limit, name=name)
 
     return [Part(suffix="relu", does=Activate(kind=Kind.RELU, limit=limit, layer=layer))]
 

@@ -64,15 +64,18 @@ def fused(steps: Sequence[Step], outputs: Sequence[int]) -> tuple[Fused, ...]:
             operator = Fused(step=replace(step, result=norm.result), norm=folds[step.does.owner])
             inside.add(norm.result)
         follower = after.get(operator.step.result)
-        if (
-            follower is not None
-            and _is_relu(follower)
-            and isinstance(step.does, (Weighted, Affine, Scale, Shift, Join))
-        ):
+        if follower is not None and _is_relu(follower) and _takes_relu(step):
             operator = replace(operator, relu=follower)
             inside.add(follower.result)
         made.append(operator)
     return tuple(made)
+
+
+def _takes_relu(step: Step) -> bool:
+    if isinstance(step.does, Weighted):
+        # With a ReLU inside it is version 4 of the operator, which Google's Edge TPU compiler cannot read.
+        return not issubclass(step.does.quantized, QuantizedConv2DTranspose)
+    return isinstance(step.does, (Affine, Scale, Shift, Join))
 
 
 def _is_relu(step: Step) -> bool:

@@ -19,6 +19,7 @@ from keras import layers, ops
 
 __all__ = [
     "ActivationQuantizer",
+    "CappedReLU",
     "HardSwish",
     "QuantizedConv2D",
     "QuantizedConv2DTranspose",
@@ -104,9 +105,9 @@ class ActivationQuantizer(layers.Layer):
         here = ops.one_hot(slot, self.slots, dtype="float32")
         low, high = ops.cast(ops.min(inputs), "float32"), ops.cast(ops.max(inputs), "float32")
         if self.momentum is None:
-            # The range holds 0 anyway, where the limits start.
-            self.low.assign(ops.where(here > 0, ops.minimum(low, self.low), self.low))
-            self.high.assign(ops.where(here > 0, ops.maximum(high, self.high), self.high))
+            # The range holds 0 anyway, where the limits start: a slot that is not this one gets 0 added.
+            self.low.assign(ops.minimum(self.low, here * low))
+            self.high.assign(ops.maximum(self.high, here * high))
         else:
             share = here * ops.maximum(1.0 / (self.seen + 1.0), 1.0 - self.momentum)
             self.low.assign(self.low + share * (low - self.low))
@@ -150,7 +151,8 @@ class QuantizedDepthwiseConv2D(layers.DepthwiseConv2D):
     def call(self, inputs: Any) -> Any:
         """Return the convolution with the rounded kernel."""
         height, width, channels, multiplier = self.kernel.shape
-        flat = ops.reshape(self.kernel, (height, width, channels * multiplier, 1))
+        # Keras' fake quantization outside TensorFlow knows channels on the last axis only.
+        flat = ops.reshape(self.kernel, (height, width, channels * multiplier))
         outputs = ops.depthwise_conv(
             inputs,
             ops.reshape(_rounded(flat, axis=2), self.kernel.shape),
@@ -197,6 +199,27 @@ class QuantizedPReLU(layers.PReLU):
     def call(self, inputs: Any) -> Any:
         """Return relu(x) - slope * relu(-x)."""
         return ops.relu(inputs) + (-_rounded(self.alpha, axis=None)) * ops.relu(-inputs)
+
+
+@keras.saving.register_keras_serializable("edgemed")
+class CappedReLU(layers.Layer):
+    """max(x, 0) whose result ends at a limit: not here, but in the range of the quantizer behind it, as in TFLite.
+
+    Args:
+        limit: highest value, above 0.
+    """
+
+    def __init__(self, *, limit: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.limit = float(limit)
+
+    def call(self, inputs: Any) -> Any:
+        """Return the same shape."""
+        return ops.relu(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the layer."""
+        return {**super().get_config(), "limit": self.limit}
 
 
 @keras.saving.register_keras_serializable("edgemed")

@@ -47,6 +47,8 @@ def _plain(layer: layers.Layer) -> layers.Layer:
     config = layer.get_config()
     if isinstance(layer, quantized.ActivationQuantizer):
         return layer
+    if isinstance(layer, quantized.CappedReLU):
+        return layers.ReLU(layer.limit, name=layer.name)
     if isinstance(layer, quantized.HardSwish):
         return layers.Activation("hard_silu", name=layer.name)
     if isinstance(layer, quantized.Scaled):

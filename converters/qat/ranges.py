@@ -89,7 +89,7 @@ def plan(
     for one in rounded:
         members.setdefault(together[one.value], []).append(one)
     leaving = {together[value] for value in outputs}
-    unscaled = _scaled_only(operators, inputs) if symmetric else set()
+    unread = _unread(operators, inputs, together)
     groups, places = [], {}
     for number, (root, found) in enumerate(members.items()):
         makers = [one for one in found if one.known != _NOTHING]
@@ -99,7 +99,7 @@ def plan(
                 name=found[-1].name,
                 fixed=tuple(one.known for one in found),
                 widest=root in leaving,
-                symmetric=symmetric and not exact and not {one.value for one in found} <= unscaled,
+                symmetric=symmetric and not exact and root not in unread,
             )
         )
         places.update({one.value: Place(group=number, slot=slot) for slot, one in enumerate(found)})
@@ -172,13 +172,14 @@ def _is_fixed(one: _Rounded, operators: Sequence[Fused]) -> bool:
     return any(isinstance(does, Activate) and does.kind in _FIXED for does in makers)
 
 
-def _scaled_only(operators: Sequence[Fused], inputs: Mapping[int, object]) -> set[int]:
-    """Return the inputs, and what is scaled or shifted of them, that nothing else takes: no kernel sees them."""
-    found = set(inputs)
+def _unread(operators: Sequence[Fused], inputs: Mapping[int, object], together: Mapping[int, int]) -> set[int]:
+    """Return the ranges of inputs, and of what is moved, scaled or shifted of them, that nothing else reads."""
+    found = {together[value] for value in inputs}
+    passing = (Copy, Scale, Share, Shift)
     for operator in operators:
-        if isinstance(operator.step.does, (Scale, Shift)) and operator.step.sources[0] in found:
-            found.add(operator.result)
+        if isinstance(operator.step.does, passing) and {together[source] for source in operator.step.sources} <= found:
+            found.add(together[operator.result])
     for operator in operators:
-        if not isinstance(operator.step.does, (Scale, Shift)):
-            found -= set(operator.step.sources)
+        if not isinstance(operator.step.does, passing):
+            found -= {together[source] for source in operator.step.sources}
     return found

@@ -30,7 +30,7 @@ from converters.qat.layers import ActivationQuantizer, QuantizedDepthwiseConv2D,
 from converters.qat.ranges import Plan
 from converters.qat.steps import Activate, Affine, Copy, Join, Share, Weighted
 
-__all__ = ["PLANE_RANGE", "batches", "calibrate", "quantization_aware"]
+__all__ = ["PLANE_RANGE", "batches", "calibrate", "count", "quantization_aware"]
 
 PLANE_RANGE: Range = (0.0, 255.0)
 """Grey levels of an input plane."""
@@ -178,17 +178,28 @@ def batches(inputs: Inputs, size: int) -> Iterator[Any]:
     """Yield float32 batches of n <= size inputs, in order; planes (N, H, W) as (n, H, W, 1).
 
     Raises:
-        ValueError: none was given, or the inputs are not equally many.
+        ValueError: as `count`.
     """
-    counts = {len(array) for array in (inputs.values() if isinstance(inputs, Mapping) else [inputs])}
-    if len(counts) != 1 or counts == {0}:
-        raise ValueError(f"inputs: expected at least one, as many of each, got {sorted(counts)}")
-    for start in range(0, counts.pop(), size):
+    for start in range(0, count(inputs), size):
         chosen = slice(start, start + size)
         if isinstance(inputs, Mapping):
             yield {name: _real(array[chosen]) for name, array in inputs.items()}
         else:
             yield _real(inputs[chosen])
+
+
+def count(inputs: Inputs) -> int:
+    """Return how many inputs were given.
+
+    Raises:
+        ValueError: none, or not as many of each.
+    """
+    counts = {len(array) for array in (inputs.values() if isinstance(inputs, Mapping) else [inputs])}
+    if len(counts) != 1:
+        raise ValueError(f"inputs: expected as many of each, got {sorted(counts)}")
+    if counts == {0}:
+        raise ValueError("inputs: expected at least one, got none")
+    return counts.pop()
 
 
 def _real(values: NDArray[Any]) -> NDArray[np.float32]:

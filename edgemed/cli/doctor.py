@@ -130,13 +130,27 @@ def _backends() -> Iterator[Check]:
     from edgemed.runtime import backends
 
     available = backends.available()
-    able = models.MODELS[models.INT8].backends
-    missing = not any(name in available for name in able)
+    needed = models.MODELS[models.INT8].backends
     for name, module in backends.BACKENDS.items():
         works = name in available
         detail = "installed" if works else f"needs {importlib.import_module(module).REQUIRES}"
-        # One that runs the int8 model is enough: each is needed only when no other is there.
-        yield Check(part="back end", name=name, works=works, needed=missing and name in able, detail=detail)
+        if works and name == "onnxruntime":
+            works, detail = _onnxruntime()
+        # Every bundle has an int8 TFLite model: one back end for it is enough, each is needed when no other is there.
+        lacking = name in needed and not set(needed) & set(available)
+        yield Check(part="back end", name=name, works=works, needed=lacking, detail=detail)
+
+
+def _onnxruntime() -> tuple[bool, str]:
+    """Load onnxruntime, and say whether it has TensorRT."""
+    from edgemed.runtime.backends import onnxruntime
+
+    try:
+        providers = onnxruntime.providers()
+    except EdgemedError as err:
+        return False, str(err)
+    tensorrt = "with" if onnxruntime.TENSORRT in providers else "without"
+    return True, f"installed, {tensorrt} TensorRT"
 
 
 def _bundle(name: str) -> Check:

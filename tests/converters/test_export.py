@@ -47,11 +47,13 @@ def test_file_answers_like_the_twin_and_holds_no_float(name: str) -> None:
         for place in range(8)
     ]
     given = {key: values[:8] for key, values in inputs.items()}
-    expected = keras.tree.flatten(twin.predict_on_batch(given if len(given) > 1 else given.popitem()[1]))
+    expected = twin.predict_on_batch(given if len(given) > 1 else given.popitem()[1])
     specs = interpreter.outputs
-    for values in expected:
+    if not isinstance(expected, dict):
         # Outputs without names of their own are told apart by their shape.
-        (key,) = [key for key, spec in specs.items() if spec.shape[1:] == values.shape[1:]]
+        keys = {spec.shape[1:]: key for key, spec in specs.items()}
+        expected = {keys[values.shape[1:]]: values for values in keras.tree.flatten(expected)}
+    for key, values in expected.items():
         scale = specs[key].quantization
         assert scale is not None
         apart = np.abs(tensors.dequantize(np.concatenate([one[key] for one in found]), scale) - values) / scale.scale
@@ -60,7 +62,7 @@ def test_file_answers_like_the_twin_and_holds_no_float(name: str) -> None:
 
 
 OPERATORS = {
-    "convolutions": {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "ADD", "MEAN", "MUL", "FULLY_CONNECTED"},
+    "convolutions": {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "RELU", "ADD", "MEAN", "MUL", "FULLY_CONNECTED"},
     "activations": {"ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "PRELU", "SOFTMAX", "TANH"},
     "pools": {"AVERAGE_POOL_2D", "MAX_POOL_2D", "PAD", "REDUCE_MAX", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"},
     "several": {"CONCATENATION", "LOGISTIC", "MUL", "SUB"},
@@ -130,5 +132,5 @@ def test_export_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_export_without_inputs_is_refused() -> None:
     twin, inputs, _ = exported("sequential")
-    with pytest.raises(ValueError, match="inputs: expected at least one, as many of each, got"):
+    with pytest.raises(ValueError, match=r"inputs: expected at least one, got none"):
         export.int8_tflite(twin, inputs["plane"][:0])

@@ -60,7 +60,7 @@ def test_converting_prints_nothing(
 
 def ending(last: Any) -> keras.Model:
     plane = keras.Input((4, 4, 1), name="plane")
-    return keras.Model(plane, {"logit": last(layers.Flatten()(plane))}, name="odd")
+    return keras.Model(plane, {"logit": last(layers.Flatten(name="flat")(plane))}, name="odd")
 
 
 def test_float_tensors_that_are_left_are_named() -> None:
@@ -68,7 +68,7 @@ def test_float_tensors_that_are_left_are_named() -> None:
         tflite_converter.int8(ending(ops.sort), np.arange(32, dtype=np.uint8).reshape(2, 4, 4))
     assert str(caught.value) == (
         "odd: expected integer tensors only, got 4 float ones: tfl.dequantize, "
-        "odd_1/sort/Neg;odd_1/flatten_1/Reshape, odd_1/sort/TopKV2;odd_1/sort/TopKV212, PartitionedCall_1:01; the "
+        "odd_1/sort/Neg;odd_1/flat_1/Reshape, odd_1/sort/TopKV2;odd_1/sort/TopKV212, PartitionedCall_1:01; the "
         "layers that make them cannot be quantized"
     )
 

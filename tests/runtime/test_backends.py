@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgemed.bundle import models
 from edgemed.errors import ConfigError, InferenceError, MissingDependencyError
 from edgemed.runtime import backends
-from edgemed.runtime.backends import litert, onnxruntime, signature, tflite_runtime
+from edgemed.runtime.backends import litert, signature, tflite_runtime
 from edgemed.runtime.interpreter import Interpreter, Kernels
 from tests.runtime import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(params=backends.TFLITE)
+@pytest.fixture(params=models.MODELS[models.INT8].backends)
 def backend(request: pytest.FixtureRequest) -> str:
     """Return the name of each back end for TFLite in turn; one whose library is not installed is skipped."""
     name: str = request.param
@@ -163,11 +164,7 @@ def test_absent_back_end_says_what_it_lacks() -> None:
     absent = [name for name in backends.BACKENDS if name not in backends.available()]
     if not absent:
         pytest.skip("every back end is installed in this environment")
-    requires = {
-        "litert": litert.REQUIRES,
-        "tflite-runtime": tflite_runtime.REQUIRES,
-        "onnxruntime": onnxruntime.REQUIRES,
-    }
+    requires = {"litert": litert.REQUIRES, "tflite-runtime": tflite_runtime.REQUIRES}
 
     with pytest.raises(MissingDependencyError) as caught:
         backends.load(tiny.model(), backend=absent[0])
@@ -196,7 +193,7 @@ def test_without_any_library_the_error_lists_each_back_end() -> None:
 def test_import_loads_no_back_end() -> None:
     program = (
         "import sys, edgemed.runtime.backends as b; b.available();"
-        "print([m for m in ('ai_edge_litert', 'tflite_runtime', 'cv2', 'msgspec') if m in sys.modules])"
+        "print([m for m in ('ai_edge_litert', 'tflite_runtime', 'onnxruntime', 'cv2', 'msgspec') if m in sys.modules])"
     )
 
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -44,6 +44,8 @@ OPTIONS = {
     "PADV2": "PadV2Options",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
 }
+# Operators that TFLite knows in one version only, whatever a test asks for.
+FIRST_VERSION_ONLY = ("ELU", "EXPAND_DIMS", "HARD_SWISH", "PRELU", "RESHAPE", "SQUEEZE")
 
 
 class Graph:
@@ -135,7 +137,7 @@ class Graph:
         code = tables.OperatorCodeT()
         code.builtinCode = getattr(tables.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-        code.version, code.customCode = version, custom
+        code.version, code.customCode = 1 if name in FIRST_VERSION_ONLY else version, custom
         self.model.operatorCodes.append(code)
         made = tables.OperatorT()
         made.opcodeIndex = len(self.model.operatorCodes) - 1

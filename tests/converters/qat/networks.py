@@ -37,22 +37,30 @@ def convolutions() -> keras.Model:
 
 
 def activations() -> keras.Model:
-    """Every function of one value, as a layer, as an argument and as an operation."""
+    """Every function of one value, as a layer, as an argument or as an operation, side by side."""
     frame = keras.Input((16, 16, 2), name="frame")
-    x = layers.Conv2D(6, 3, activation="leaky_relu", name="leaky")(frame)
-    x = layers.PReLU(shared_axes=[1, 2], name="prelu")(layers.Conv2D(6, 1, name="before_prelu")(x))
-    x = layers.Conv2D(6, 1, activation="elu", name="elu")(x)
-    x = layers.Activation("hard_silu", name="hard_swish")(x)
-    x = layers.Conv2D(6, 1, activation="silu", name="swish")(x)
-    x = layers.Activation("gelu", name="gelu")(layers.ELU(name="elu_layer")(x))
-    x = layers.LeakyReLU(negative_slope=0.3, name="leaky_layer")(layers.Conv2D(6, 1, name="before_leaky")(x))
-    x = layers.Conv2D(6, 1, activation="tanh", name="tanh")(x)
-    x = ops.relu6(layers.Conv2D(6, 1, name="before_ops")(x) + 3.0) * (1 / 6)
-    x = layers.ReLU(max_value=0.8, name="capped")(layers.Conv2D(6, 1, name="before_cap")(x))
-    x = layers.Conv2D(4, 1, activation="hard_sigmoid", name="hard_sigmoid")(x)
-    sigmoid = layers.Activation("sigmoid", name="probability")(layers.Conv2D(1, 1, name="before_sigmoid")(x))
-    rows = layers.Dense(3, name="dense")(layers.Flatten(name="flat")(x))
-    return keras.Model(frame, {"p": sigmoid, "rows": layers.Softmax(name="softmax")(rows)}, name="activations")
+    features = layers.Conv2D(6, 3, name="features")(frame)
+
+    def given(name: str, **options: Any) -> Any:
+        return layers.Conv2D(3, 1, name=f"{name}_conv", **options)(features)
+
+    outputs = {
+        "leaky": given("leaky", activation="leaky_relu"),
+        "leaky_layer": layers.LeakyReLU(negative_slope=0.3)(given("leaky_layer")),
+        "prelu": layers.PReLU(shared_axes=[1, 2])(given("prelu")),
+        "elu": given("elu", activation="elu"),
+        "elu_layer": layers.ELU()(given("elu_layer")),
+        "gelu": layers.Activation("gelu")(given("gelu")),
+        "hard_swish": layers.Activation("hard_silu")(given("hard_swish")),
+        "hard_sigmoid": given("hard_sigmoid", activation="hard_sigmoid"),
+        "swish": given("swish", activation="silu"),
+        "tanh": given("tanh", activation="tanh"),
+        "sigmoid": given("sigmoid", activation="sigmoid"),
+        "by_operations": ops.relu6(given("by_operations") + 3.0) * (1 / 6),
+        "capped": layers.ReLU(max_value=0.8)(given("capped")),
+        "softmax": layers.Softmax()(layers.Dense(3, name="dense")(layers.Flatten()(given("softmax")))),
+    }
+    return keras.Model(frame, outputs, name="activations")
 
 
 def pools() -> keras.Model:

@@ -126,3 +126,9 @@ def test_folded_kernel_and_bias_do_what_layer_and_normalisation_did(
     plain.build(values.shape)
     plain.set_weights([kernel, bias])
     np.testing.assert_allclose(np.asarray(plain(values)), np.asarray(model(values, training=False)), atol=1e-4)
+
+
+def test_relu_behind_a_transposed_convolution_stands_alone() -> None:
+    plane = _plane()
+    found = _fused(plane, _relu(_norm(layers.Conv2DTranspose(2, 2, strides=2, name="conv")(plane))))
+    assert [(name, operator.norm is not None) for name, operator in found.items()] == [("conv", True), ("relu", False)]

@@ -37,7 +37,6 @@ twin.compile(optimizer=keras.optimizers.Adam(1e-3), loss={"logit": "mse", "featu
 history = twin.fit(inputs, {"logit": np.zeros((len(inputs), 2))}, epochs=3, verbose=0).history["loss"]
 assert history[-1] < history[0], history
 assert start != [layer.range for layer in twin.layers if isinstance(layer, qat.ActivationQuantizer)]
-assert "tensorflow" not in sys.modules
 twin.save(sys.argv[1])
 np.save(sys.argv[2], twin.predict_on_batch(inputs)["logit"])
 """

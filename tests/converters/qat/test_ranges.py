@@ -117,6 +117,21 @@ def test_extremes_of_outputs_are_kept(plane: Any) -> None:
     assert {name: group.widest for name, group in groups.items()} == {"plane": False, "hidden": False, "last": True}
 
 
+def test_symmetric_ranges_leave_a_replicated_plane_its_grey_levels(plane: Any) -> None:
+    x = layers.Concatenate(name="rgb")([plane, plane, plane])
+    groups = _groups(plane, _conv(layers.Rescaling(1 / 128, offset=-1.0, name="centred")(x), "conv"), symmetric=True)
+    assert {name: group.symmetric for name, group in groups.items()} == {
+        "plane": False,
+        "centred_scaled": False,
+        "centred": False,
+        "conv": True,
+    }
+
+
+def test_plane_that_a_kernel_reads_is_symmetric(plane: Any) -> None:
+    assert _groups(plane, _conv(layers.ZeroPadding2D(name="padded")(plane), "conv"), symmetric=True)["plane"].symmetric
+
+
 def test_symmetric_ranges_leave_alone_what_no_kernel_reads_and_what_is_symmetric(plane: Any) -> None:
     x = layers.Rescaling(1 / 128, offset=-1.0, name="centred")(plane)
     x = layers.Activation("tanh", name="tanh")(_conv(x, "conv", activation="relu"))

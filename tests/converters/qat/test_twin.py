@@ -140,12 +140,10 @@ def test_input_without_limits_is_tracked() -> None:
 def test_calibration_wants_inputs_as_many_of_each() -> None:
     made = qat.quantization_aware(NETWORKS["several"]())
     inputs = inputs_of(made)
-    for given, counts in (
-        (np.zeros((0, 16, 16, 1)), r"\[0\]"),
-        ({**inputs, "other": inputs["other"][:3]}, r"\[3, 32\]"),
-    ):
-        with pytest.raises(ValueError, match=f"inputs: expected at least one, as many of each, got {counts}"):
-            qat.calibrate(made, given)
+    with pytest.raises(ValueError, match="inputs: expected at least one, got none"):
+        qat.calibrate(made, {name: values[:0] for name, values in inputs.items()})
+    with pytest.raises(ValueError, match=r"inputs: expected as many of each, got \[3, 32\]"):
+        qat.calibrate(made, {**inputs, "other": inputs["other"][:3]})
 
 
 def test_model_that_cannot_be_quantized_is_refused_before_training() -> None:
