@@ -248,7 +248,7 @@ def _convert_elsewhere(trained: dict[str, Any], out: Path) -> subprocess.Popen[s
 
 
 def test_conversion_that_was_interrupted_goes_on_and_ends_with_the_same_model(
-    folder: Path, trained: dict[str, Any]
+    folder: Path, trained: dict[str, Any], interruptible: None
 ) -> None:
     with _convert_elsewhere(trained, folder / "uncut") as uncut:
         assert uncut.wait(timeout=600) == 0
