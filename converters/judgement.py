@@ -29,7 +29,7 @@ from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime import backends, decision, golden
 
-__all__ = ["SEED", "Data", "Judgement", "of"]
+__all__ = ["SEED", "Asked", "Data", "Judgement", "of"]
 
 SEED = 20240229
 """Which train images describe the domain, and which patients judge."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,3 +28,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("the real-data folder ../shared/data is not beside this checkout")
     return folder
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let processes that are started here heed Ctrl-C: a shell's background jobs ignore it, and so do their children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -35,7 +35,8 @@ def evaluate(
     from edgemed.training import sources
 
     screener = Screener.open(bundle, keys=tuple(map(keys.read_public, trusted)) or None, backend=backend)
-    chosen = recipes.load(recipe or screener.bundle.manifest.name)
+    # The recipe of a model from elsewhere may have no steps of its own; the bundle has those that count.
+    chosen = recipes.load(recipe or screener.bundle.manifest.name, preprocessing=screener.preprocessing)
     dataset = sources.load(chosen.data.source, data)
     indices = evaluation.select(screener.bundle, dataset, chosen, split)
     with progress.bars() as bars:

@@ -55,6 +55,16 @@ def test_json_is_the_document_of_the_contract(home: Path, capsys: pytest.Capture
         assert len(point[name]["ci95"]) == 2
 
 
+def test_recipe_without_network_and_steps_names_the_data_as_well(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head, _, tail = blobs.RECIPE.partition("preprocessing:")
+    (home / "own.yaml").write_text(head + tail[tail.index("augmentation:") :])
+    _, whole, _ = ran(capsys, "--recipe", "blobs.yaml", "--json")
+    code, out, err = ran(capsys, "--recipe", "own.yaml", "--json")
+    assert (code, err, json.loads(out)) == (0, "", json.loads(whole))
+
+
 def test_auc_is_that_of_the_screeners_logits(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     screener = Screener.open(home / "tiny.edgemed", keys=[KEY.public])

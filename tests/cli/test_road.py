@@ -5,7 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +28,7 @@ from tests.training import blobs
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
+ROOT = Path(__file__).resolve().parents[2]
 RECIPE = blobs.RECIPE.replace("epochs: 3", "epochs: 12").replace("{epochs: 1,", "{epochs: 6,")
 
 
@@ -225,3 +231,44 @@ def test_changed_data_are_not_mistaken_for_the_runs(
     assert code == 2
     assert "the train images, labels or their preprocessing differ from those of the run" in capsys.readouterr().err
     assert not (folder / "other").exists()
+
+
+def _convert_elsewhere(trained: dict[str, Any], out: Path) -> subprocess.Popen[str]:
+    """Start a conversion in a process of its own, as a user's shell does."""
+    command = [sys.executable, "-m", "edgemed", "convert", trained["run"], "--target", "generic-x86-64"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [*command, "--out", str(out), "--json"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_conversion_that_was_interrupted_goes_on_and_ends_with_the_same_model(
+    folder: Path, trained: dict[str, Any], interruptible: None
+) -> None:
+    with _convert_elsewhere(trained, folder / "uncut") as uncut:
+        assert uncut.wait(timeout=600) == 0
+    out, kept = folder / "cut", folder / ".cut.qat"
+    with _convert_elsewhere(trained, out) as begun:
+        while not (kept / "state.json").exists():
+            assert begun.poll() is None
+            time.sleep(0.02)
+        begun.send_signal(signal.SIGINT)
+        _, err = begun.communicate(timeout=600)
+    assert begun.returncode == 130
+    assert err.splitlines()[-2:] == [
+        f"{kept}: whole epochs are kept; run the same command again to go on after them",
+        "edgemed: interrupted",
+    ]
+    assert not out.exists()
+    with _convert_elsewhere(trained, out) as again:
+        _, err = again.communicate(timeout=600)
+    assert again.returncode == 0
+    assert re.search(r"^quantized epochs 1 to [1-6] of 6: kept from an interrupted conversion$", err, re.MULTILINE)
+    for name in ("model/int8.tflite", "decision.json", "evidence/parity.json", "golden/vectors.json"):
+        assert (out / name).read_bytes() == (folder / "uncut" / name).read_bytes()
+    assert not kept.exists()
