@@ -68,7 +68,7 @@ def train(twin: keras.Model, network: Network, data: dict[str, NDArray[Any]], st
 
 
 def snr_db(model: keras.Model, raw: bytes, inputs: NDArray[np.float32]) -> dict[str, float]:
-    """Return, by output, 10 log10(sum f^2 / sum (f - q)^2): f of the float model, q of the int8 file in real units."""
+    """Return, by output, 10 log10(sum (f - mean f)^2 / sum (f - q)^2): f of the float model, q of the int8 file."""
     answers = model.predict(inputs, batch_size=BATCH, verbose=0)
     expected = answers if isinstance(answers, dict) else {model.output_names[0]: answers}
     got = answers_of(raw, inputs)
@@ -78,8 +78,10 @@ def snr_db(model: keras.Model, raw: bytes, inputs: NDArray[np.float32]) -> dict[
 
 
 def _ratio_db(expected: NDArray[Any], got: NDArray[Any]) -> float:
-    error = float(np.sum((expected.astype(np.float64) - got) ** 2))
-    return 10 * math.log10(float(np.sum(expected.astype(np.float64) ** 2)) / error) if error else math.inf
+    values = expected.astype(np.float64)
+    error = float(np.sum((values - got) ** 2))
+    # Of the variation alone: a bias that every image shares is no signal.
+    return 10 * math.log10(float(np.sum((values - values.mean()) ** 2)) / error) if error else math.inf
 
 
 def answers_of(raw: bytes, inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:

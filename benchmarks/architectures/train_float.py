@@ -16,6 +16,7 @@ import xray
 from architectures.networks import NETWORKS
 
 SEED, BATCH = 17, 16
+_MOMENTUM = 0.9  # of normalisations: the statistics of keras.applications would need thousands of steps
 _PLANES = {"train": 1024, "validation": 256}  # of each split, the first of a seeded order
 
 
@@ -25,6 +26,9 @@ def main(work: Path, name: str, folder: Path, steps: int) -> None:
     kept.write_arrays(work / name / "data.npz", **data)
     keras.utils.set_random_seed(SEED)
     model = network.build()
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = _MOMENTUM
     network.compile(model, learning_rate=1e-3)
     order = np.random.default_rng(SEED).integers(0, len(data["train_planes"]), size=steps * BATCH)
     chosen = data["train_planes"][order]

@@ -13,6 +13,8 @@ import numpy as np
 
 # Of keras.applications is 0.999: statistics would lag behind for thousands of steps.
 _MOMENTUM = 0.99
+# Of the float training and of every quantization-aware one: another loss would move the model by itself.
+LABEL_SMOOTHING = 0.05
 
 
 def build(keras: Any, *, side: int, batch: int | None = None) -> Any:
@@ -32,11 +34,11 @@ def build(keras: Any, *, side: int, batch: int | None = None) -> Any:
 
 
 def compile_for_qat(keras: Any, model: Any, *, learning_rate: float, steps: int) -> None:
-    """Compile with what every quantization-aware training uses: Adam, a cosine to zero, cross-entropy."""
+    """Compile with what every quantization-aware training uses: Adam, a cosine to zero, the float training's loss."""
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=steps)
     model.compile(
         optimizer=keras.optimizers.Adam(schedule),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING),
         # XLA compiles depthwise convolutions to slow loops on a CPU.
         jit_compile=False,
     )

@@ -41,12 +41,12 @@ def markdown(document: dict[str, Any]) -> str:
         "# Four ways to int8, one network",
         f"MobileNetV2 (keras.applications, alpha 1.0, {settings['side']} px) fine-tuned on children's chest X-rays for "
         f"{settings['float_epochs']} epochs; quantization-aware training for {settings['qat_epochs']} more, with the "
-        f"same batches, Adam, learning rate {settings['qat_learning_rate']:g}; {settings['calibration']} train images "
-        f"calibrate. Compared on {data['validation_images']} validation images ({data['validation_abnormal']} "
-        f"abnormal) of {data['validation_patients']} patients, none of them in train; LiteRT, one thread. Flipped: "
-        f"decisions that differ from the float model's, each model at its own threshold for sensitivity "
-        f"{data['sensitivity_of_the_threshold']:g}, taken from the half of the patients the image is not in. "
-        "Intervals: DeLong, paired for differences.",
+        f"same batches and loss, Adam, learning rate {settings['qat_learning_rate']:g}; {settings['calibration']} "
+        f"train images calibrate. Compared on {data['validation_images']} validation images "
+        f"({data['validation_abnormal']} abnormal) of {data['validation_patients']} patients, none of them in train; "
+        "LiteRT, one thread. Flipped: decisions that differ from the float model's, each at its own threshold for "
+        f"sensitivity {data['sensitivity_of_the_threshold']:g}, taken from the half of the patients the image is not "
+        "in. Intervals: DeLong, paired for differences.",
         f"Machine: {machine.in_words(document['machine'])}.",
     ]
     for seed, found in document["seeds"].items():

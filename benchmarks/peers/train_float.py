@@ -78,7 +78,7 @@ def _begun(folder: Path, settings: exchange.Settings, pretrained: Path, *, steps
     )
     model.compile(
         optimizer=keras.optimizers.AdamW(schedule, weight_decay=0.02, clipnorm=1.0),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.05),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=network.LABEL_SMOOTHING),
         jit_compile=False,
     )
     return model, 0
