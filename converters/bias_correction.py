@@ -24,8 +24,9 @@ from keras import layers
 from numpy.typing import NDArray
 
 from converters import calibration as calibrations
-from converters import flat, graph
+from converters import graph
 from converters.calibration import Calibration
+from converters.contract import flat
 from converters.graph import Call, Graph
 
 __all__ = ["corrected"]

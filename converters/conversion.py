@@ -19,26 +19,14 @@ import keras
 import msgspec
 
 from converters import calibration as calibrations
-from converters import (
-    card,
-    contract,
-    division,
-    emission,
-    findings,
-    judgement,
-    page,
-    parity,
-    report,
-    translation,
-    vectors,
-)
+from converters import card, contract, division, emission, judgement, parity, report, translation, vectors
 from converters.answers import Answers
 from converters.artifact import Artifact
 from converters.calibration import Calibration
 from converters.gate import Gate
 from converters.judgement import Asked, Data, Judgement
 from converters.mode import Mode
-from converters.report import Report
+from converters.report import Report, findings, page
 from edgemed import schema
 from edgemed.bundle import models
 from edgemed.bundle.manifest import ArtifactDocument, Description

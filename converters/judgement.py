@@ -23,7 +23,7 @@ from converters.division import Parts
 from converters.gate import Gate
 from converters.mode import Mode
 from converters.parity import Flip, Parity
-from converters.plots import Paired
+from converters.report.plots import Paired
 from edgemed import files, statistics
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.preprocess import Preprocessing

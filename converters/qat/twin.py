@@ -50,8 +50,8 @@ def quantization_aware(
         symmetric: zero points 0 wherever a kernel reads, as TensorRT wants it.
 
     Returns:
-        A functional model with the inputs and outputs of the model, flat names of its layers, all of them trainable, and
-        no reference to the model.
+        A functional model with the inputs and outputs of the model, flat names of its layers, all of them trainable,
+        and no reference to the model.
 
     Raises:
         ConversionError: the model is subclassed, or has layers that cannot be quantized; all are named.

@@ -170,7 +170,8 @@ def converted(
 
 def _loaded(given: Source) -> keras.Model:
     """Return the model; what is wrong with one from elsewhere is said before minutes of preprocessing."""
-    from converters import admission, keras_file
+    from converters import keras_file
+    from converters.contract import admission
     from edgemed.training import fit
 
     if given.run is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from converters import coverage, environment, fidelity, latency, report
+from converters import report
 from converters.mode import Mode
-from converters.pairing import By
 from converters.parity import Area, Areas, McNemar, Parity, Part, Point, Share
-from converters.plots import Paired
 from converters.ptq import Proof
+from converters.report import coverage, environment, fidelity, latency
+from converters.report.pairing import By
+from converters.report.plots import Paired
 from edgemed.runtime.golden import Entry, Tolerance
 from edgemed.runtime.interpreter import Kernels
 

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from converters.coverage import Coverage
-from converters.fidelity import Fidelity, LayerError
 from converters.jetson import Agreement
-from converters.latency import Latency
+from converters.report.coverage import Coverage
+from converters.report.fidelity import Fidelity, LayerError
+from converters.report.latency import Latency
 from edgemed.runtime.interpreter import Kernels
 
 __all__ = ["Paired", "latencies", "layer_noise", "logits", "lsb_differences", "scales", "score_differences"]

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from converters import coverage
-from converters.coverage import Suspicion, Trouble
+from converters.report import coverage
+from converters.report.coverage import Suspicion, Trouble
 from edgemed import shipped, tflite
 from edgemed.bundle.manifest import MODEL
 from edgemed.tflite import Model, Operator, Tensor

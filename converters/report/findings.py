@@ -12,13 +12,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import coverage, environment, fidelity, latency
 from converters.calibration import Calibration
 from converters.card import Facts
 from converters.jetson import Agreement
 from converters.judgement import Judgement
 from converters.mode import Mode
-from converters.report import CalibrationSet, Report, Training
+from converters.report import coverage, environment, fidelity, latency
+from converters.report.document import CalibrationSet, Report, Training
 from converters.translation import Translated
 from edgemed import tflite
 

@@ -17,7 +17,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from converters import bare, flat, graph
+from converters import graph
+from converters.contract import bare, flat
 from converters.graph import Graph
 
 __all__ = ["PLANE", "Fed", "fed"]
@@ -46,7 +47,7 @@ def fed(model: keras.Model, *, input_range: tuple[float, float] | None) -> Fed:
     """Return a flat model's outputs for a plane of grey levels 0..255.
 
     Args:
-        model: result of `converters.flat.of`, one input of 1 or 3 channels; its layers are used.
+        model: result of `converters.contract.flat.of`, one input of 1 or 3 channels; its layers are used.
         input_range: (low, high) that 0..255 stood for in training; None: the graph takes grey levels.
     """
     height, width, channels = model.inputs[0].shape[1:]

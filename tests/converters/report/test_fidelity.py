@@ -11,7 +11,8 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 import keras
 from keras import layers
 
-from converters import export, fidelity, pairing, qat, tflite_converter
+from converters import export, qat, tflite_converter
+from converters.report import fidelity, pairing
 from edgemed import tflite
 from edgemed.errors import ConversionError, InferenceError
 

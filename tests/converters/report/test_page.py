@@ -9,7 +9,8 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the train extra")
 pytest.importorskip("matplotlib", reason="needs the train extra")
 
-from converters import page, plots, report
+from converters import report
+from converters.report import page, plots
 from tests.converters import reported
 
 pytestmark = pytest.mark.tensorflow

@@ -1,7 +1,7 @@
 """The document ``conversion.json``: what a conversion did and everything that was measured of its result.
 
 It names no image, no patient and no place on a disk, so that it may travel in a bundle as evidence. The same values
-are drawn as a page by `converters.page`.
+are drawn as a page by `converters.report.page`.
 
     raw = schema.encode_json(report)
     for name, value in report.table_rows(found): ...
@@ -14,14 +14,14 @@ from typing import Literal
 
 import msgspec
 
-from converters.coverage import Coverage
-from converters.environment import Environment
-from converters.fidelity import Fidelity, LayerError
 from converters.jetson import Agreement
-from converters.latency import Latency, Timing
 from converters.mode import Mode
 from converters.parity import Parity
 from converters.ptq import Proof
+from converters.report.coverage import Coverage
+from converters.report.environment import Environment
+from converters.report.fidelity import Fidelity, LayerError
+from converters.report.latency import Latency, Timing
 from edgemed.runtime.golden import Tolerance
 
 __all__ = ["MEMBER", "CalibrationSet", "Report", "Training", "table_rows"]

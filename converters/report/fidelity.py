@@ -6,7 +6,7 @@ float layer makes of the very values that the int8 layer was given. A damaged la
 the layers are listed by it, worst first.
 
 Files are run by LiteRT's built-in kernels, without XNNPACK, which keeps no activations; its rounding differs by some
-LSB. `converters.pairing` says which tensors belong together; what it cannot pair is listed and not measured.
+LSB. `converters.report.pairing` says which tensors belong together; what it cannot pair is listed and not measured.
 
     found = fidelity.measure(float_raw, int8_raw, validation.planes)
     found.layers[0].layer, found.layers[0].own_snr_db
@@ -30,8 +30,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import activations, cutting, pairing
-from converters.pairing import Pair
+from converters.report import activations, cutting, pairing
+from converters.report.pairing import Pair
 from edgemed import tflite
 from edgemed.errors import ConversionError
 

@@ -10,7 +10,8 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 import keras
 from keras import layers
 
-from converters import latency, tflite_converter
+from converters import tflite_converter
+from converters.report import latency
 from edgemed.errors import ConversionError
 
 pytestmark = pytest.mark.tensorflow

@@ -3,8 +3,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any
 
-from converters import pairing
-from converters.pairing import By
+from converters.report import pairing
+from converters.report.pairing import By
 from edgemed.tflite import Model, Operator, Tensor
 
 SHAPE = (1, 4, 4, 8)

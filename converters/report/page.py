@@ -12,16 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
 
-from converters import parity, plots
-from converters.fidelity import Fidelity, LayerError
+from converters import parity
 from converters.jetson import Agreement
-from converters.latency import Timing
-from converters.plots import Paired
-from converters.report import Report, table_rows
+from converters.report import plots
+from converters.report.document import Report, table_rows
+from converters.report.fidelity import Fidelity, LayerError
+from converters.report.latency import Timing
+from converters.report.plots import Paired
 
 __all__ = ["render_html"]
 
-_TEMPLATE = "report.html.j2"
+_TEMPLATE = "page.html.j2"
 _LAYERS_SHOWN = 15
 
 
@@ -48,7 +49,7 @@ def render_html(report: Report, *, paired: Paired | None = None) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(resources.files("converters").joinpath(_TEMPLATE).read_text("utf-8"))
+    template = environment.from_string(resources.files("converters.report").joinpath(_TEMPLATE).read_text("utf-8"))
     return template.render(
         report=report,
         rows=table_rows(report),

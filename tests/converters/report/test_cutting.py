@@ -8,7 +8,8 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 import keras
 from keras import layers
 
-from converters import activations, cutting, tflite_converter
+from converters import tflite_converter
+from converters.report import activations, cutting
 from edgemed import tflite
 
 pytestmark = pytest.mark.tensorflow

@@ -17,8 +17,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import admission, flat, head, input_scale, plane_input, tflite_converter
-from converters.head import Ending
+from converters import tflite_converter
+from converters.contract import admission, flat, head, input_scale, plane_input
+from converters.contract.head import Ending
 from edgemed.errors import ConversionError
 from edgemed.imaging.labelled import LabelledPlanes
 

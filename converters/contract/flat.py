@@ -16,7 +16,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from converters import admission, bare, tflite_converter
+from converters import tflite_converter
+from converters.contract import admission, bare
 from edgemed.errors import ConversionError
 
 __all__ = ["is_training_only", "of", "replayed"]
@@ -25,7 +26,7 @@ _NOISE = (layers.GaussianNoise, layers.GaussianDropout, layers.AlphaDropout, lay
 
 
 def of(model: keras.Model) -> keras.Model:
-    """Return a flat copy of a model that `converters.admission` admits; names that collide get their model's in front.
+    """Return a flat copy of a model that `converters.contract.admission` admits; names that collide get their model's in front.
 
     Raises:
         ValueError: the graph insists on the batch size it was built with.
