@@ -26,7 +26,7 @@ _NOISE = (layers.GaussianNoise, layers.GaussianDropout, layers.AlphaDropout, lay
 
 
 def of(model: keras.Model) -> keras.Model:
-    """Return a flat copy of a model that `converters.contract.admission` admits; names that collide get their model's in front.
+    """Return a flat copy of a model that `admission` admits; names that collide get their model's in front.
 
     Raises:
         ValueError: the graph insists on the batch size it was built with.
