@@ -141,7 +141,7 @@ def convert(
         members={
             **emitted.members,
             **_golden(judged, validation, preprocessing),
-            **_documents(described, facts, judged, found, preprocessing, adapted.notes),
+            **_documents(described, facts, judged, found, preprocessing=preprocessing, adapted=adapted.notes),
         },
         reports=_reports(found, judged),
         report=found,
@@ -164,6 +164,7 @@ def _documents(
     facts: card.Facts,
     judged: Judgement,
     found: Report,
+    *,
     preprocessing: Preprocessing,
     adapted: Sequence[str],
 ) -> dict[str, bytes]:
