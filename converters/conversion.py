@@ -131,9 +131,8 @@ def convert(
         description=described,
         members={
             **emitted.members,
-            "preprocessing.json": encode(preprocessing),
             **_golden(judged, validation, preprocessing),
-            **_documents(described, facts, judged, found, adapted.notes),
+            **_documents(described, facts, judged, found, preprocessing=preprocessing, adapted=adapted.notes),
         },
         reports=_reports(found, judged),
         report=found,
@@ -152,11 +151,18 @@ def _golden(judged: Judgement, validation: LabelledPlanes, preprocessing: Prepro
 
 
 def _documents(
-    description: ArtifactDocument, facts: card.Facts, judged: Judgement, found: Report, adapted: Sequence[str]
+    description: ArtifactDocument,
+    facts: card.Facts,
+    judged: Judgement,
+    found: Report,
+    *,
+    preprocessing: Preprocessing,
+    adapted: Sequence[str],
 ) -> dict[str, bytes]:
-    """Return what was found out about the model, by member name."""
+    """Return what goes with the model, by member name."""
     text = card.render(description, facts, judged.rule, judged.parity, judged.tolerance, adapted=adapted)
     return {
+        "preprocessing.json": encode(preprocessing),
         "decision.json": schema.encode_json(judged.rule),
         "evidence/parity.json": schema.encode_json(judged.parity),
         "evidence/training.json": schema.encode_json(facts),

@@ -32,7 +32,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def interruptible() -> Iterator[None]:
-    """Let processes that are started here heed Ctrl-C: a shell's background jobs ignore it, and so do their children."""
+    """Let processes that are started here heed Ctrl-C, which a shell's background jobs and their children ignore."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

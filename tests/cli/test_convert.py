@@ -78,6 +78,14 @@ def test_taken_place_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -
     assert "expected a new folder or an older artifact, found something else; choose another --out" in err
 
 
+def test_unwritable_place_is_refused_before_the_work(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = Path("/proc/artifact")
+    assert _refused(capsys, run, "--target", "generic-x86-64", "--out", out) == (
+        2,
+        f"edgemed: {out}: cannot be written: No such file or directory; choose another --out\n",
+    )
+
+
 def test_peer_that_cannot_run_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     begun = runs.read(run)
     epochs = tuple(runs.Epoch(epoch=index, loss=0.5, validation_auc=0.9) for index in range(3))

@@ -247,8 +247,9 @@ def _convert_elsewhere(trained: dict[str, Any], out: Path) -> subprocess.Popen[s
     )
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_conversion_that_was_interrupted_goes_on_and_ends_with_the_same_model(
-    folder: Path, trained: dict[str, Any], interruptible: None
+    folder: Path, trained: dict[str, Any]
 ) -> None:
     with _convert_elsewhere(trained, folder / "uncut") as uncut:
         assert uncut.wait(timeout=600) == 0

@@ -218,9 +218,10 @@ class Slow(Silent):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL], ids=lambda ending: ending.name)
 def test_signal_at_any_step_loses_at_most_the_epoch_at_work(
-    recipe: Recipe, blobs: Path, whole: list[np.ndarray], tmp_path: Path, ending: signal.Signals, interruptible: None
+    recipe: Recipe, blobs: Path, whole: list[np.ndarray], tmp_path: Path, ending: signal.Signals
 ) -> None:
     """A real signal to a real process, in its second epoch; the next process ends with the same weights."""
     from tests.training import blobs as made
