@@ -25,12 +25,13 @@ def main() -> int:
     options = parse()
     options.work.mkdir(parents=True, exist_ok=True)
     recipe = options.work / "recipe.yaml"
-    write_recipe(options.run, recipe, epochs=options.epochs)
+    name = write_recipe(options.run, recipe, epochs=options.epochs)
     words = ["convert", str(options.run), "--target", options.target, "--out", str(options.work / "artifact")]
     steps, peak_mib = timed([*words, "--recipe", str(recipe)])
     document = {
         "schema": 1,
         "machine": machine.described(("keras", "tensorflow-cpu", "numpy")),
+        "recipe": name,
         "qat_epochs": options.epochs,
         "target": options.target,
         "steps": steps,
@@ -53,14 +54,15 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def write_recipe(run: Path, path: Path, *, epochs: int) -> None:
-    """Write the run's recipe with another number of quantized epochs."""
+def write_recipe(run: Path, path: Path, *, epochs: int) -> str:
+    """Write the run's recipe with another number of quantized epochs; return its name."""
     import yaml
 
     recipe: dict[str, Any] = kept.read_json(run / "run.json")["recipe"]
     recipe["quantization"]["epochs"] = epochs
     # Not as JSON: YAML reads 3e-05 as a word.
     kept.write_bytes(path, yaml.safe_dump(recipe, sort_keys=False).encode())
+    return str(recipe["name"])
 
 
 def timed(words: list[str]) -> tuple[dict[str, dict[str, float]], float]:
@@ -86,11 +88,10 @@ def markdown(document: dict[str, Any]) -> str:
     return (
         "\n\n".join(
             [
-                "# Cost of converting the chest X-ray run",
+                f"# Cost of converting {document['recipe']}",
                 f"`edgemed convert` to {document['target']} with {document['qat_epochs']} epochs of quantization-aware "
                 f"training, everything included: {cost['wall_s'] / 60:.1f} minutes of wall time, "
-                f"{cost['cpu_s'] / 60:.1f} "
-                f"CPU minutes, {document['peak_mib']:.0f} MiB at most.",
+                f"{cost['cpu_s'] / 60:.1f} CPU minutes, {document['peak_mib']:.0f} MiB at most.",
                 f"Machine: {machine.in_words(document['machine'])}.{shared}",
             ]
         )
