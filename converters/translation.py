@@ -27,12 +27,14 @@ class Translated:
         raw: as the mode wants it.
         float_raw: float32, of the same weights: after training through fake quantization those of the twin.
         against: what the float file is, in words.
+        layers: names of the layers that the files may speak of.
         proof: that calibration made the ranges; None where training moved them, or there are none.
     """
 
     raw: bytes
     float_raw: bytes
     against: str
+    layers: tuple[str, ...] = ()
     proof: Proof | None = None
 
 
@@ -63,13 +65,18 @@ def of(
         return _trained(model, calibration, fit, symmetric, note)
     note(f"converting to {mode.value} TFLite")
     float_raw = ptq.float32_tflite(model)
-    against = "the float model"
+    against, names = "the float model", _names(model)
     if mode is Mode.PTQ:
         prepared = bias_correction.corrected(model, calibration)
         raw = ptq.int8_tflite(prepared, calibration)
-        return Translated(raw=raw, float_raw=float_raw, against=against, proof=ptq.proof(prepared, raw, calibration))
+        proof = ptq.proof(prepared, raw, calibration)
+        return Translated(raw=raw, float_raw=float_raw, against=against, layers=names, proof=proof)
     raw = ptq.float16_tflite(model) if mode is Mode.FLOAT16 else float_raw
-    return Translated(raw=raw, float_raw=float_raw, against=against)
+    return Translated(raw=raw, float_raw=float_raw, against=against, layers=names)
+
+
+def _names(*models: keras.Model) -> tuple[str, ...]:
+    return tuple(layer.name for model in models for layer in model.layers)
 
 
 def _trained(
@@ -88,4 +95,5 @@ def _trained(
         raw=export.int8_tflite(twin, calibration.planes),
         float_raw=ptq.float32_tflite(qat.float_model(twin)),
         against="the trained twin without quantization",
+        layers=_names(model, twin),
     )

@@ -68,7 +68,7 @@ def of(
         parity=judged.parity,
         tolerance=judged.tolerance,
         agreements=agreements,
-        fidelity=_fidelity(model, translated, planes) if mode.is_int8 else None,
+        fidelity=_fidelity(translated, planes) if mode.is_int8 else None,
         latency=latency.measure(translated.float_raw, translated.raw, planes),
         environment=environment.here(),
     )
@@ -88,11 +88,11 @@ def _training(facts: Facts) -> Training:
     )
 
 
-def _fidelity(model: keras.Model, translated: Translated, planes: NDArray[np.uint8]) -> fidelity.Fidelity:
+def _fidelity(translated: Translated, planes: NDArray[np.uint8]) -> fidelity.Fidelity:
     return fidelity.measure(
         translated.float_raw,
         translated.raw,
         planes,
         against=translated.against,
-        layers=[layer.name for layer in model.layers],
+        layers=translated.layers,
     )

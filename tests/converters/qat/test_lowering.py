@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -157,7 +158,7 @@ def test_layer_that_cannot_be_quantized_is_named(case: str) -> None:
     build, message = REFUSALS[case]
     found = _refusal(build, shape=(8, 8, 8, 1)) if "AveragePooling3D" in message else _refusal(build)
     # Keras numbers the operations of a process.
-    assert found.replace("erf_1", "erf").replace("multiply_1", "multiply") == message
+    assert re.sub(r"(erf|multiply)_\d+", r"\1", found) == message
 
 
 def test_layer_unlike_any_other_is_told_them_all() -> None:
