@@ -27,6 +27,7 @@ class Method:
 OURS = "edgemed-qat"
 METHODS = (
     Method(name=OURS, label="edgemed QAT", module="peers.qat_ours"),
+    Method(name="edgemed-ptq", label="edgemed PTQ", module="peers.ptq_ours"),
     Method(
         name="tfmot",
         label="TFMOT QAT, as documented",
