@@ -14,9 +14,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import numpy as np
+from msgspec import Meta
 from numpy.typing import NDArray
 
 from edgemed.errors import ConversionError
@@ -24,7 +26,29 @@ from edgemed.errors import ConversionError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Calibration", "drawn", "of", "require_fits"]
+__all__ = ["Calibration", "Proof", "drawn", "of", "require_fits"]
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """That a calibration set made the ranges of an int8 model: they differ from those that one black plane makes.
+
+    Attributes:
+        calibration: name of the set.
+        size: number of its planes.
+        digest: of the set.
+        activations: tensors that the model computes and that have a scale, found by name in both files.
+        differing: how many of them have another scale or zero point.
+        largest_ratio: of a scale to that from the black plane, or its inverse where that is larger.
+        tensor: the one with that ratio.
+    """
+
+    calibration: str
+    size: Annotated[int, Meta(ge=1)]
+    digest: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
+    activations: Annotated[int, Meta(ge=1)]
+    differing: Annotated[int, Meta(ge=1)]
+    largest_ratio: Annotated[float, Meta(ge=1)]
+    tensor: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -12,43 +12,17 @@ have other ranges.
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import keras
-import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from converters import calibration as calibrations
 from converters import tflite_converter
-from converters.calibration import Calibration
+from converters.calibration import Calibration, Proof
 from edgemed import tflite
 from edgemed.errors import ConversionError
 
-__all__ = ["Proof", "float16_tflite", "float32_tflite", "int8_tflite", "proof"]
-
-
-class Proof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """That a calibration set made the ranges of an int8 model: they differ from those that one black plane makes.
-
-    Attributes:
-        calibration: name of the set.
-        size: number of its planes.
-        digest: of the set.
-        activations: tensors that the model computes and that have a scale, found by name in both files.
-        differing: how many of them have another scale or zero point.
-        largest_ratio: of a scale to that from the black plane, or its inverse where that is larger.
-        tensor: the one with that ratio.
-    """
-
-    calibration: str
-    size: Annotated[int, Meta(ge=1)]
-    digest: Annotated[str, Meta(pattern="^sha256:[0-9a-f]{64}$")]
-    activations: Annotated[int, Meta(ge=1)]
-    differing: Annotated[int, Meta(ge=1)]
-    largest_ratio: Annotated[float, Meta(ge=1)]
-    tensor: str
+__all__ = ["float16_tflite", "float32_tflite", "int8_tflite", "proof"]
 
 
 def int8_tflite(model: keras.Model, calibration: Calibration) -> bytes:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import keras
 
 from converters import bias_correction, export, ptq, qat
-from converters.calibration import Calibration
+from converters.calibration import Calibration, Proof
 from converters.mode import Mode
-from converters.ptq import Proof
 
 __all__ = ["Translated", "of"]
 

@@ -14,10 +14,10 @@ from typing import Literal
 
 import msgspec
 
+from converters.calibration import Proof
 from converters.jetson import Agreement
 from converters.mode import Mode
 from converters.parity import Parity
-from converters.ptq import Proof
 from converters.report.coverage import Coverage
 from converters.report.environment import Environment
 from converters.report.fidelity import Fidelity, LayerError

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from converters import report
+from converters.calibration import Proof
 from converters.mode import Mode
 from converters.parity import Area, Areas, McNemar, Parity, Part, Point, Share
-from converters.ptq import Proof
 from converters.report import coverage, environment, fidelity, latency
 from converters.report.pairing import By
 from converters.report.plots import Paired

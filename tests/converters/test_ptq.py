@@ -98,7 +98,7 @@ def test_proof_counts_ranges_that_the_set_made(model: keras.Model, raw: bytes, c
 
 def test_proof_is_read_back_as_it_was_written(model: keras.Model, raw: bytes, chosen: calibration.Calibration) -> None:
     proof = ptq.proof(model, raw, chosen)
-    assert msgspec.json.decode(msgspec.json.encode(proof), type=ptq.Proof) == proof
+    assert msgspec.json.decode(msgspec.json.encode(proof), type=calibration.Proof) == proof
 
 
 def test_file_that_another_set_would_have_given_too_is_no_proof(

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
+
+import keras
 
 from converters import qat
 from tests.converters.qat.networks import NETWORKS, inputs_of, ranges_of, with_weights
