@@ -164,7 +164,11 @@ def test_absent_back_end_says_what_it_lacks() -> None:
     absent = [name for name in backends.BACKENDS if name not in backends.available()]
     if not absent:
         pytest.skip("every back end is installed in this environment")
-    requires = {"litert": litert.REQUIRES, "tflite-runtime": tflite_runtime.REQUIRES}
+    requires = {
+        "litert": litert.REQUIRES,
+        "tflite-runtime": tflite_runtime.REQUIRES,
+        "onnxruntime": onnxruntime.REQUIRES,
+    }
 
     with pytest.raises(MissingDependencyError) as caught:
         backends.load(tiny.model(), backend=absent[0])
