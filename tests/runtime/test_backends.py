@@ -10,7 +10,7 @@ import pytest
 from edgemed.bundle import models
 from edgemed.errors import ConfigError, InferenceError, MissingDependencyError
 from edgemed.runtime import backends
-from edgemed.runtime.backends import litert, signature, tflite_runtime
+from edgemed.runtime.backends import litert, onnxruntime, signature, tflite_runtime
 from edgemed.runtime.interpreter import Interpreter, Kernels
 from tests.runtime import tiny
 
