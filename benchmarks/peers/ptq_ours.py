@@ -1,5 +1,6 @@
-"""Stage: edgemed's post-training quantization, as ``edgemed convert --mode ptq`` does it: biases corrected, ranges by
-the TFLite converter.
+"""Stage: edgemed's post-training quantization, as ``edgemed convert --mode ptq`` does it.
+
+Biases are corrected; the TFLite converter sets the ranges.
 
 python -m peers.ptq_ours WORK SEED
 """
