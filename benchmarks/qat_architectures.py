@@ -28,6 +28,7 @@ HEAD = (
     "int8 kB",
     "operators",
     "float tensors",
+    "SNR PTQ dB",
     "SNR calibrated dB",
     "SNR trained dB",
     "quantize s",
@@ -62,7 +63,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, required=True, help="folder of the stages")
     parser.add_argument("--data", type=Path, required=True, help="folder chest_xray_224")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
-    parser.add_argument("--float-steps", type=int, default=120, help="of 16 images")
+    parser.add_argument("--float-steps", type=int, default=160, help="of 16 images")
     parser.add_argument("--qat-steps", type=int, default=40, help="of 16 images")
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--json", action="store_true", help="print the document instead of the table")
@@ -112,9 +113,9 @@ def markdown(document: dict[str, Any]) -> str:
                 "# Quantization-aware training of four architectures",
                 f"Trained for {document['float_steps']} float and {document['qat_steps']} quantized steps of "
                 f"{document['batch']} chest X-rays. SNR: int8 answers of LiteRT against the float network on 64 "
-                "validation images, each output; calibrated: against the network as it was before; trained: against "
-                "the float form of the trained twin. Seconds: wall (CPU seconds of the process in brackets). Peak: of "
-                "the converting process.",
+                "validation images, each output; PTQ: of the TFLite converter alone; calibrated: of the twin before "
+                "training; trained: after it, against the twin's own float form. Seconds: wall (CPU seconds of the "
+                "process in brackets). Peak: of the converting process.",
                 f"Machine: {machine.in_words(document['machine'])}.{_disturbed(document)}",
                 "\n".join(lines),
                 *_left(document),
@@ -133,6 +134,7 @@ def _row(label: str, one: dict[str, Any]) -> tuple[str, ...]:
         f"{one['size_bytes'] / 1000:.0f}",
         f"{one['operators']}",
         f"{one['float_tensors']}",
+        _ratios(one["snr_db_converter"]),
         _ratios(one["snr_db_calibrated"]),
         _ratios(one["snr_db_trained"]),
         *(_seconds(one["steps"][step]) for step in ("quantize and calibrate", "train", "convert")),

@@ -4,7 +4,7 @@ The zoo's network at 160 pixels on seeded noise (the arithmetic is the same), on
 for tracing and compilation; the float network beside it, to see what fake quantization costs. Each backend runs in a
 process of its own; results are kept in the work folder, a removed ``WORK/BACKEND.json`` is made again.
 
-    python benchmarks/qat_backends.py --work WORK [--backends tensorflow jax] [--images 256] [--results FOLDER]
+    python benchmarks/qat_backends.py --work WORK [--backends tensorflow jax] [--images 128] [--results FOLDER]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--backends", nargs="+", default=["tensorflow", "jax"], help="of Keras")
-    parser.add_argument("--images", type=int, default=256, help="of the timed epoch")
+    parser.add_argument("--images", type=int, default=128, help="of the timed epoch")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--json", action="store_true", help="print the document instead of the table")
@@ -85,7 +85,7 @@ def _row(backend: str, one: dict[str, Any]) -> tuple[str, ...]:
         return (backend, f"not measured: {one['not_measured']}", *[""] * (len(HEAD) - 2))
     steps = one["steps"]
     return (
-        f"{backend} {list(one['versions'].values())[-1]}",
+        f"{backend} {one['version']}",
         one["device"],
         _rate(steps["float"], one["images"]),
         _rate(steps["quantized"], one["images"]),

@@ -5,8 +5,8 @@ KERAS_BACKEND=jax python -m qat_epoch RESULT.json IMAGES BATCH
 
 from __future__ import annotations
 
+import importlib
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def main(result: Path, images: int, batch: int) -> None:
         {
             "backend": backend,
             "device": _device(backend),
-            "versions": {name: metadata.version(name) for name in ("keras", _package(backend))},
+            "version": _version(backend),
             "images": images,
             "batch": batch,
             "steps": watch.steps,
@@ -61,11 +61,8 @@ def _epoch(network: keras.Model, planes: np.ndarray, labels: np.ndarray, batch: 
     network.fit(planes, {"logit": labels}, batch_size=batch, shuffle=False, verbose=0)
 
 
-def _package(backend: str) -> str:
-    if backend != "tensorflow":
-        return backend
-    installed = {distribution.metadata["Name"] for distribution in metadata.distributions()}
-    return "tensorflow-cpu" if "tensorflow-cpu" in installed else "tensorflow"
+def _version(backend: str) -> str:
+    return str(importlib.import_module(backend).__version__)
 
 
 def _device(backend: str) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import kept
 import machine
 from architectures.networks import NETWORKS, Network
-from converters import export, qat
+from converters import export, qat, tflite_converter
 from edgemed import tflite
 
 SEED, BATCH, CALIBRATION, PROBES = 17, 16, 256, 64
@@ -52,13 +52,14 @@ def main(work: Path, name: str, steps: int) -> None:
             "qat_loss": loss,
             "peak_mib": peak,
             "snr_db_calibrated": before,
+            "snr_db_converter": snr_db(model, tflite_converter.int8(model, calibration), network.inputs(probes)),
             "snr_db_trained": snr_db(qat.float_model(twin), raw, network.inputs(probes)),
         },
     )
 
 
 def train(twin: keras.Model, network: Network, data: dict[str, NDArray[Any]], steps: int) -> float:
-    network.compile(twin, learning_rate=1e-4)
+    network.compile(twin, learning_rate=1e-4, steps=steps)
     chosen = np.random.default_rng(SEED + 1).integers(0, len(data["train_planes"]), size=steps * BATCH)
     planes, labels = data["train_planes"][chosen], data["train_labels"][chosen]
     history = twin.fit(

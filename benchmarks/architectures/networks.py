@@ -47,15 +47,24 @@ class Network:
             return planes[..., np.newaxis].astype(np.float32) / 255
         return labels[:, np.newaxis].astype(np.float32)
 
-    def compile(self, model: keras.Model, *, learning_rate: float) -> None:
-        """Compile with Adam and the loss of what it is trained for; only the logit of several outputs is trained."""
+    def compile(self, model: keras.Model, *, learning_rate: float, steps: int) -> None:
+        """Compile with Adam under a warm-up and a cosine to zero; only the logit of several outputs is trained."""
         loss: Any = keras.losses.MeanSquaredError()
         if not self.reconstructs:
             loss = keras.losses.BinaryCrossentropy(from_logits=True)
         if isinstance(model.output, dict):
             loss = {name: loss if name == "logit" else None for name in model.output}
         # XLA compiles depthwise convolutions to slow loops on a CPU.
-        model.compile(optimizer=keras.optimizers.Adam(learning_rate), loss=loss, jit_compile=False)
+        model.compile(optimizer=_adam(learning_rate, steps), loss=loss, jit_compile=False)
+
+
+def _adam(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
+    warmup = steps // 5
+    schedule = keras.optimizers.schedules.CosineDecay(
+        learning_rate / 20, decay_steps=steps - warmup, warmup_target=learning_rate, warmup_steps=warmup
+    )
+    # Clipped: EfficientNet from random weights runs away otherwise.
+    return keras.optimizers.Adam(schedule, clipnorm=1.0)
 
 
 def _zoo() -> keras.Model:

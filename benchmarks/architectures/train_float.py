@@ -29,7 +29,7 @@ def main(work: Path, name: str, folder: Path, steps: int) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = _MOMENTUM
-    network.compile(model, learning_rate=1e-3)
+    network.compile(model, learning_rate=1e-3, steps=steps)
     order = np.random.default_rng(SEED).integers(0, len(data["train_planes"]), size=steps * BATCH)
     chosen = data["train_planes"][order]
     history = model.fit(
