@@ -1,10 +1,6 @@
 """Stage: edgemed's post-training quantization, as ``edgemed convert --mode ptq`` does it.
 
-<<<<<<< HEAD
 Biases are corrected, then the TFLite converter sets the ranges.
-=======
-Biases are corrected; the TFLite converter sets the ranges.
->>>>>>> peers
 
 python -m peers.ptq_ours WORK SEED
 """
