@@ -7,7 +7,6 @@ Members lie in the folder as in the bundle; ``artifact.json`` says what they are
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -93,12 +92,10 @@ def write(folder: Path, artifact: Artifact) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".artifact.") as aside:
             made = Path(aside) / folder.name
-            _fill(
-                made,
-                {DOCUMENT: schema.encode_json(artifact.description), **artifact.members, **artifact.reports},
-            )
+            _fill(made, {DOCUMENT: schema.encode_json(artifact.description), **artifact.members, **artifact.reports})
             if folder.exists():
-                shutil.rmtree(folder)
+                # Two renames: no moment with a part of a folder at the place, however long removing the old one takes.
+                folder.replace(Path(aside) / f"{folder.name}.old")
             made.replace(folder)
 
 

@@ -12,6 +12,7 @@ Source of the members: `edgemed.bundle.models`.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from converters.jetson import Agreement
 from converters.mode import Mode
 from converters.translation import Translated
 from edgemed.bundle import models
-from edgemed.errors import ConversionError
+from edgemed.errors import ConversionError, MissingDependencyError
 from edgemed.runtime.decision import DecisionRule
 from edgemed.targets import Accelerator, Precision, Target
 
@@ -51,11 +52,19 @@ def wants_symmetric(devices: Sequence[Target]) -> bool:
 
 
 def require(devices: Sequence[Target], mode: Mode) -> None:
-    """Return when the mode can make what the devices run; found out before training, not after.
+    """Return when the mode can make what the devices run here; found out before training, not after.
 
     Raises:
         ConversionError: a device needs zero points of 0, which only training with symmetric ranges makes.
+        MissingDependencyError: a device runs ONNX, and what writes or checks it is not installed.
     """
+    if mode.is_int8 and any(models.for_accelerator(device) in (models.QDQ, models.FLOAT16) for device in devices):
+        missing = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+        if missing:
+            raise MissingDependencyError(
+                f"{', '.join(missing)}: not installed; a Jetson runs ONNX: pip install 'edgemed[jetson]', or leave the "
+                "target out"
+            )
     if mode is Mode.PTQ and wants_symmetric(devices):
         names = ", ".join(device.id for device in devices if wants_symmetric([device]))
         raise ConversionError(

@@ -15,7 +15,7 @@ from converters.qat.fusion import Fused
 from converters.qat.layers import Range
 from converters.qat.steps import Activate, Copy, Kind, Scale, Share, Shift
 
-__all__ = ["Group", "Place", "Plan", "plan"]
+__all__ = ["Group", "Place", "Plan", "lost_limits", "plan"]
 
 _FIXED: dict[Kind, Range] = {
     # TensorFlow Lite 8-bit quantization specification: LOGISTIC and SOFTMAX 1/256 and -128, TANH 1/128 and 0.
@@ -106,6 +106,27 @@ def plan(
     return Plan(groups=tuple(groups), places=places)
 
 
+def lost_limits(operators: Sequence[Fused], plan: Plan) -> tuple[str, ...]:
+    """Return the names of ReLUs whose limit, where their range is to end, lies inside a range they share."""
+    return tuple(operator.name for operator in operators if _is_lost(operator, plan))
+
+
+def _is_lost(operator: Fused, plan: Plan) -> bool:
+    limit = _limit(operator)
+    place = plan.places.get(operator.result)
+    if limit is None or place is None:
+        return False
+    others = [known for slot, known in enumerate(plan.groups[place.group].fixed) if slot != place.slot]
+    return any(known is None or known[0] < 0 or known[1] > limit for known in others)
+
+
+def _limit(operator: Fused) -> float | None:
+    """Return where the range of a ReLU is to end; None without a limit, or with 6, which TFLite fuses."""
+    last = operator.step.does if operator.relu is None else operator.relu.does
+    capped = isinstance(last, Activate) and last.kind is Kind.RELU and last.limit != 6.0
+    return last.limit if capped and isinstance(last, Activate) else None
+
+
 def _rounded(operators: Sequence[Fused], inputs: Mapping[int, tuple[str, Range | None]]) -> list[_Rounded]:
     """Return the tensors that are rounded where they are made, with what is known of their range."""
     found = [_Rounded(value=value, name=name, known=known) for value, (name, known) in inputs.items()]
@@ -129,8 +150,8 @@ def _known(operator: Fused, known: Mapping[int, Range]) -> Range | None:
     does = operator.step.does
     last = does if operator.relu is None else operator.relu.does
     if isinstance(last, Activate) and last.kind is Kind.RELU:
-        # 6 is as TFLite has it; another limit is where the range ends.
-        return (0.0, last.limit) if last.limit not in (None, 6.0) else None
+        limit = _limit(operator)
+        return None if limit is None else (0.0, limit)
     if isinstance(does, Activate):
         return _FIXED.get(does.kind)
     if isinstance(does, (Scale, Shift)) and operator.step.sources[0] in known:

@@ -134,7 +134,7 @@ def _prelu(call: Call) -> list[Part]:
         copy.set_weights([alpha])
         return copy
 
-    return [Part(does=Activate(kind=Kind.PRELU, layer=made))]
+    return [Part(does=Activate(kind=Kind.PRELU, layer=made, owner=(id(layer), "")))]
 
 
 def _elu(call: Call) -> list[Part]:

@@ -105,11 +105,13 @@ class Activate:
     Attributes:
         limit: of RELU: the highest value; None without one.
         layer: makes the Keras layer of a name.
+        owner: of a function with weights, the same for every call of a shared layer; None for others.
     """
 
     kind: Kind
     layer: Callable[[str], layers.Layer]
     limit: float | None = None
+    owner: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

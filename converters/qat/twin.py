@@ -14,7 +14,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -29,6 +29,7 @@ from converters.qat.fusion import Fused
 from converters.qat.layers import ActivationQuantizer, QuantizedDepthwiseConv2D, Range
 from converters.qat.ranges import Plan
 from converters.qat.steps import Activate, Affine, Copy, Join, Share, Weighted
+from edgemed.errors import ConversionError
 
 __all__ = ["PLANE_RANGE", "batches", "calibrate", "count", "quantization_aware"]
 
@@ -66,6 +67,12 @@ def quantization_aware(
         outputs=found.outputs,
         symmetric=symmetric,
     )
+    if lost := ranges.lost_limits(operators, plan):
+        raise ConversionError(
+            f"{found.name}: cannot be quantized: layer {', '.join(map(repr, lost))} has a max_value other than 6 and a "
+            "range that it shares with other tensors, which would not end there (use ReLU(6.0), or put a convolution "
+            "between it and the concatenation or pooling)"
+        )
     return _Builder(found, plan, operators).model(operators)
 
 
@@ -86,7 +93,7 @@ class _Builder:
         self._graph, self._places = found, plan.places
         self._tensors: dict[int, Any] = {}
         self._taken = {step.name for operator in operators for step in (operator.step, operator.relu) if step}
-        self._shared: dict[tuple[int, str], layers.Layer] = {}
+        self._shared: dict[tuple[Hashable, ...], layers.Layer] = {}
         self._quantizers = [
             ActivationQuantizer(
                 slots=len(group.fixed),
@@ -134,24 +141,38 @@ class _Builder:
             return self._affine(does, name, sources[0])
         if isinstance(does, Share):
             return does.layer(name, tuple(sources[0].shape))(sources if len(sources) > 1 else sources[0])
+        if isinstance(does, Activate) and does.owner is not None:
+            return self._once(does.owner, lambda: does.layer(name))(sources[0])
         return does.layer(name)(sources if isinstance(does, Join) else sources[0])
 
+    def _once(self, owner: tuple[Hashable, ...], made: Callable[[], layers.Layer]) -> layers.Layer:
+        """Return the layer of an owner: the same one for every call of a shared layer."""
+        if owner not in self._shared:
+            self._shared[owner] = made()
+        return self._shared[owner]
+
     def _kernel(self, does: Weighted, norm: Affine | None, name: str, tensor: Any) -> Any:
-        """Call the layer of a kernel: the same one for every call of a shared layer."""
-        if does.owner not in self._shared:
+        def made() -> layers.Layer:
             kernel, bias = fusion.folded(does, norm)
             layer = does.quantized.from_config({**does.config, "use_bias": bias is not None, "name": name})
             layer.build(tensor.shape)
             layer.set_weights([kernel] if bias is None else [kernel, bias])
-            self._shared[does.owner] = layer
-        return self._shared[does.owner](tensor)
+            return layer
+
+        return self._once(does.owner, made)(tensor)
 
     def _affine(self, does: Affine, name: str, tensor: Any) -> Any:
         """Return gain * x + shift as a depthwise convolution of 1 x 1, which wants a feature map."""
         shape = tuple(tensor.shape[1:])
-        layer = QuantizedDepthwiseConv2D(1, name=name)
-        layer.build((None, 1, 1, shape[-1]))
-        layer.set_weights([does.gain.reshape(1, 1, -1, 1), does.shift])
+
+        def made() -> layers.Layer:
+            layer = QuantizedDepthwiseConv2D(1, name=name)
+            layer.build((None, 1, 1, shape[-1]))
+            layer.set_weights([does.gain.reshape(1, 1, -1, 1), does.shift])
+            return layer
+
+        # Two calls of a normalisation may have been joined with different scalings.
+        layer = self._once((*does.owner, does.gain.tobytes(), does.shift.tobytes()), made)
         if len(shape) == 3:
             return layer(tensor)
         rows = int(np.prod(shape[:-1], dtype=int))

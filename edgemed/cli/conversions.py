@@ -126,12 +126,13 @@ def converted(
         EdgemedError: as `converters.convert`, and as preparing the data does.
     """
     import converters
-    from converters import calibration
+    from converters import calibration, emission
     from edgemed.bundle.manifest import Description
     from edgemed.training import fit, prepare
     from edgemed.training import run as runs
 
     recipe = given.recipe
+    emission.require(devices, mode)
     model = _loaded(given)
     split = prepare.prepare(recipe, given.data, progress=bars)
     if given.run is not None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
@@ -8,7 +10,7 @@ from converters import edgetpu, emission
 from converters.mode import Mode
 from converters.translation import Translated
 from edgemed import targets
-from edgemed.errors import ConversionError
+from edgemed.errors import ConversionError, MissingDependencyError
 
 pytestmark = pytest.mark.tensorflow
 
@@ -43,6 +45,20 @@ def test_float_model_says_that_a_bundle_needs_another() -> None:
 @pytest.mark.parametrize(("names", "symmetric"), [(("jetson-nano", "coral-usb"), False), (("jetson-orin-nano",), True)])
 def test_symmetric_ranges_are_for_tensorrt_with_int8(names: tuple[str, ...], symmetric: bool) -> None:
     assert emission.wants_symmetric(_devices(*names)) is symmetric
+
+
+def test_jetson_without_its_extra_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("onnx") else find(name))
+    emission.require(_devices("coral-usb", "raspberry-pi-5"), Mode.QAT)
+    emission.require(_devices("jetson-nano"), Mode.FLOAT32)
+    for name in ("jetson-nano", "jetson-orin-nano"):
+        with pytest.raises(MissingDependencyError) as caught:
+            emission.require(_devices(name), Mode.QAT)
+        assert str(caught.value) == (
+            "onnx, onnxruntime: not installed; a Jetson runs ONNX: pip install 'edgemed[jetson]', or leave the target "
+            "out"
+        )
 
 
 def test_ptq_for_tensorrt_is_refused_before_any_work() -> None:

@@ -163,3 +163,41 @@ def test_layer_that_was_frozen_trains_on() -> None:
     assert len(qat.quantization_aware(model).trainable_weights) == len(
         qat.quantization_aware(NETWORKS["convolutions"]()).trainable_weights
     )
+
+
+JOINED = {
+    "concatenated": lambda capped, x: layers.Concatenate(name="joined")([capped(x), layers.Conv2D(2, 1, name="b")(x)]),
+    "behind a pooling": lambda capped, x: capped(layers.MaxPooling2D(name="top")(x)),
+}
+
+
+@pytest.mark.parametrize("case", JOINED)
+def test_relu_whose_limit_a_shared_range_would_lose_is_refused(case: str) -> None:
+    plane = keras.Input((8, 8, 1), name="plane")
+    x = layers.Conv2D(2, 1, name="a")(plane)
+    with pytest.raises(ConversionError) as caught:
+        qat.quantization_aware(keras.Model(plane, JOINED[case](layers.ReLU(1.5, name="capped"), x), name="odd"))
+    assert str(caught.value) == (
+        "odd: cannot be quantized: layer 'capped' has a max_value other than 6 and a range that it shares with other "
+        "tensors, which would not end there (use ReLU(6.0), or put a convolution between it and the concatenation or "
+        "pooling)"
+    )
+    assert qat.quantization_aware(keras.Model(plane, JOINED[case](layers.ReLU(6.0, name="capped"), x)))
+
+
+def test_relu_ends_at_its_limit_where_the_ranges_beside_it_do_not_go_further() -> None:
+    plane = keras.Input((8, 8, 1), name="plane")
+    capped = layers.ReLU(1.5, name="capped")(layers.Conv2D(2, 1, kernel_initializer="ones", name="a")(plane))
+    gate = layers.Conv2D(2, 1, activation="sigmoid", kernel_initializer="ones", name="b")(plane)
+    pooled = layers.AveragePooling2D(2)(layers.Concatenate()([capped, gate]))
+    model, values = keras.Model(plane, pooled), np.linspace(0, 4, 8 * 64, dtype=np.float32).reshape(8, 8, 8, 1)
+    made = qat.quantization_aware(model)
+    qat.calibrate(made, values)
+    assert np.abs(made.predict_on_batch(values) - model.predict_on_batch(values)).max() < 0.02
+
+
+def test_shared_normalisation_and_prelu_stay_one_layer_each() -> None:
+    plane = keras.Input((8, 8, 2), name="plane")
+    norm, prelu = layers.BatchNormalization(name="norm"), layers.PReLU(shared_axes=[1, 2], name="prelu")
+    made = qat.quantization_aware(keras.Model(plane, prelu(norm(prelu(norm(plane))))))
+    assert [len(made.get_layer(name)._inbound_nodes) for name in ("norm", "prelu")] == [2, 2]
