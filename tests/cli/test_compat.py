@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edgemed.cli import main
-from tests.converters.compat.test_edgetpu import TINY, float_ends, undecided_model
+from tests.converters.compat.operators import TINY
+from tests.converters.compat.test_edgetpu import float_ends, undecided_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,7 +120,7 @@ def test_cpu_target_says_what_xnnpack_takes(float_io: Path, capsys: pytest.Captu
 
 
 def test_notes_go_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tests.converters.compat.test_edgetpu import REFUSED
+    from tests.converters.compat.test_edgetpu_rules import REFUSED
 
     path = tmp_path / "gelu.tflite"
     path.write_bytes(REFUSED["operator-of-a-newer-schema"][0])

@@ -18,7 +18,9 @@ import pytest
 from converters import compat
 from edgemed import targets
 from edgemed.errors import EdgemedError
-from tests.converters.compat.test_edgetpu import MAPPED, REFUSED, TINY, UNDECIDED, UNMAPPED, UNQUANTIZED
+from tests.converters.compat.operators import TINY
+from tests.converters.compat.test_edgetpu import UNQUANTIZED
+from tests.converters.compat.test_edgetpu_rules import MAPPED, REFUSED, UNDECIDED, UNMAPPED
 
 SEEDS = (TINY, *MAPPED.values(), *UNQUANTIZED.values())
 SEEDS += tuple(case[0] for case in (*UNMAPPED.values(), *UNDECIDED.values(), *REFUSED.values()))
