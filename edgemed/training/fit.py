@@ -96,13 +96,14 @@ def train_on(
     if begun is not None:
         run = runs.continued(begun, run, out)
     if len(run.history) < recipe.fit.epochs:
-        run = _epochs(run, split, out, pretrained, None if known is None else known.logits, progress)
+        teacher = None if known is None else known.logits
+        run = _epochs(run, split, out, pretrained=pretrained, teacher=teacher, progress=progress)
     saving.keep_checkpoint(out, None)
     return run
 
 
 def _epochs(
-    run: Run, split: TrainingData, out: Path, pretrained: Path | None, teacher: Teacher | None, report: Progress
+    run: Run, split: TrainingData, out: Path, *, pretrained: Path | None, teacher: Teacher | None, progress: Progress
 ) -> Run:
     recipe, steps = run.recipe, math.ceil(len(split.train.names) / run.recipe.fit.batch)
     done = len(run.history)
@@ -114,7 +115,7 @@ def _epochs(
         # Not before: a recipe that makes no model leaves no run behind.
         saving.commit(run, out)
     for epoch in range(done, recipe.fit.epochs):
-        line = _epoch(learning, recipe, split, epoch, teacher, report)
+        line = _epoch(learning, recipe, split, epoch=epoch, teacher=teacher, progress=progress)
         best = None if run.best_epoch is None else run.history[run.best_epoch]
         takes_over = validation.better(line, best, select=recipe.fit.select)
         if takes_over:
@@ -129,15 +130,21 @@ def _epochs(
 
 
 def _epoch(
-    learning: Learner, recipe: Recipe, split: TrainingData, epoch: int, teacher: Teacher | None, report: Progress
+    learning: Learner,
+    recipe: Recipe,
+    split: TrainingData,
+    *,
+    epoch: int,
+    teacher: Teacher | None,
+    progress: Progress,
 ) -> Epoch:
     """Train for one epoch and return what came of it."""
     loss = train_epoch(
-        learning.model, recipe, split, epoch=epoch, progress=report, teacher=teacher, callbacks=learning.callbacks()
+        learning.model, recipe, split, epoch=epoch, progress=progress, teacher=teacher, callbacks=learning.callbacks()
     )
     learning.refresh()
     found = validation.measured(learning.kept, split.validation, normal=recipes.normal_indices(recipe), epoch=epoch)
-    report.note(
+    progress.note(
         f"epoch {epoch + 1}/{recipe.fit.epochs}: loss {loss:.4f}, validation AUC {found.auc:.4f}, "
         f"validation loss {found.loss:.4f}"
     )

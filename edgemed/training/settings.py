@@ -58,11 +58,12 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Learning from the answers of larger models beside the labels.
 
     Attributes:
-        teachers: run folders or ``.keras`` files, relative to the working directory; their probabilities are averaged.
+        teachers: run folders or ``.keras`` files, relative to the working directory, where none are given on the
+            command line; their probabilities are averaged.
         temperature: both sides' logits are divided by it before they are compared.
         weight: share of the loss that the teachers have; the labels have the rest.
     """
 
-    teachers: Annotated[tuple[str, ...], Meta(min_length=1, max_length=32)]
+    teachers: Annotated[tuple[str, ...], Meta(max_length=32)] = ()
     temperature: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
     weight: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
