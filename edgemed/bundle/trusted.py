@@ -31,12 +31,13 @@ def from_files(paths: Sequence[Path]) -> Trust:
         BundleError: a root that breaks a rule.
         ConfigError: a file cannot be read or is neither, or a root is given beside other files.
     """
-    roots = [path for path in paths if path.suffix == ".json"]
+    read = {path: files.read_bounded(path, limit_bytes=ROOT_LIMIT_BYTES, error=ConfigError) for path in paths}
+    roots = [path for path, raw in read.items() if raw.startswith(b"{")]
     if roots and len(paths) > 1:
         raise ConfigError(f"{roots[0]}: a trust root stands alone; leave the other keys away, or put them into a root")
     if roots:
-        return read_root(roots[0])
-    return roles.of_keys([keys.read_public(path) for path in paths])
+        return roles.parse(read[roots[0]], source=str(roots[0]))
+    return roles.of_keys([keys.parse_public(raw, source=str(path)) for path, raw in read.items()])
 
 
 def read_root(path: Path) -> Trust:
