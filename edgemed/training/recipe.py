@@ -57,10 +57,13 @@ class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         licence: of the images.
         citation: how their authors ask to be named.
         limits: what the data does not show, for the model card.
+        unreadable: whether one image of train or validation that cannot be read ends the training (``refuse``), or is
+            left out and counted (``skip``).
     """
 
     source: Source
     splits: Splits
+    unreadable: Literal["refuse", "skip"] = "refuse"
     licence: Text
     citation: Text
     limits: Text
