@@ -13,6 +13,7 @@ import msgspec
 from edgemed.errors import ImageError
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.training import data, division, sources, unreadable
+from edgemed.training import recipe as recipes
 from edgemed.training.data import Dataset
 from edgemed.training.division import Prepared
 from edgemed.training.progress import Progress, Silent
@@ -83,7 +84,7 @@ def prepare(recipe: Recipe, folder: Path, *, progress: Progress | None = None) -
 
 
 def _prepared(recipe: Recipe, dataset: Dataset, report: Progress, *, skipped: int) -> TrainingData:
-    divided = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
+    divided = division.divide(dataset, recipe.data.splits, seed=recipes.division_seed(recipe))
     dataset = replace(dataset, groups=divided.groups)
     prepared = msgspec.structs.replace(divided.prepared, unreadable=skipped)
     for note in prepared.notes():
