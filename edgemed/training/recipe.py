@@ -58,11 +58,14 @@ class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         licence: of the images.
         citation: how their authors ask to be named.
         limits: what the data does not show, for the model card.
+        unreadable: whether one image of train or validation that cannot be read ends the training (``refuse``), or is
+            left out and counted (``skip``).
         division_seed: draws the groups of a validation that is cut from train, and the folds; None for that of ``fit``.
     """
 
     source: Source
     splits: Splits
+    unreadable: Literal["refuse", "skip"] = "refuse"
     division_seed: Annotated[int, Meta(ge=0, lt=1 << 31)] | None = None
     licence: Text
     citation: Text
