@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 import typer
 from typer.main import get_command
 
-from edgemed.cli import bundle, compat, convert, demo, devices, doctor, evaluate, keys, output, screen, train
+from edgemed.cli import bundle, compat, convert, demo, device, devices, doctor, evaluate, keys, output, screen, train
 from edgemed.cli.arguments import Once
 from edgemed.errors import EdgemedError
 
@@ -43,6 +43,7 @@ app.command(cls=Once, short_help="Say which operators of a model a device will r
 app.command(cls=Once, short_help="Measure a bundle on labelled images.")(evaluate.evaluate)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(keys.app, name="keys")
+app.add_typer(device.app, name="device")
 app.add_typer(devices.app, name="devices")
 app.command(cls=Once, short_help="Check whether this machine can screen.")(doctor.doctor)
 
