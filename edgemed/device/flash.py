@@ -81,9 +81,7 @@ async def draw(cargo: Cargo, transport: Transport, *, device: str, how: Installi
     return plans.plan(cargo, await transport.probe(cargo.upload), device=device, how=how)
 
 
-async def flash(
-    cargo: Cargo, transport: Transport, *, device: str, how: Installing, progress: Progress
-) -> FlashReport:
+async def flash(cargo: Cargo, transport: Transport, *, device: str, how: Installing, progress: Progress) -> FlashReport:
     """Bring a bundle onto a device and return what the device made of it.
 
     Raises:

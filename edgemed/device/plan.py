@@ -76,11 +76,12 @@ class Plan:
 
     def lines(self) -> list[tuple[str, str]]:
         """Return the plan in words, as names and values."""
+        before = [] if self.action is Action.PREPARE else [("replaces", self.replaces or "nothing, the store is empty")]
         return [
             ("device", f"{self.device} at {self.place}"),
             ("bundle", f"{self.bundle}, release {self.release}"),
             ("digest", self.digest),
-            ("replaces", self.replaces or "nothing, the store is empty"),
+            *before,
             ("send", self._sending()),
             ("then", self._afterwards()),
         ]

@@ -1,6 +1,6 @@
 """Where a bundle goes: ``ssh://user@host:port/store`` or a folder.
 
-    address = address.parse("ssh://unit@10.0.0.7/var/lib/edgemed", target)
+address = address.parse("ssh://unit@10.0.0.7/var/lib/edgemed", target)
 """
 
 from __future__ import annotations

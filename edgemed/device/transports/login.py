@@ -1,6 +1,6 @@
 """Getting into a device over SSH: host keys first, then keys, agent or password.
 
-    connection = await login.connect(address, SshOptions(known_hosts=Path("known_hosts")))
+connection = await login.connect(address, SshOptions(known_hosts=Path("known_hosts")))
 """
 
 from __future__ import annotations

@@ -103,7 +103,9 @@ def command(store: str, *words: str) -> str:
     own = shlex.quote(f"{store}/{RUNTIME}/bin/edgemed")
     arguments = shlex.join(words)
     # A shell without a terminal reads no profile: the folder that pip --user installs into is added here.
-    return shell(f"if [ -x {own} ]; then exec {own} {arguments}; fi; PATH=$PATH:$HOME/.local/bin; exec edgemed {arguments}")
+    return shell(
+        f"if [ -x {own} ]; then exec {own} {arguments}; fi; PATH=$PATH:$HOME/.local/bin; exec edgemed {arguments}"
+    )
 
 
 def status_words(store: str) -> tuple[str, ...]:
@@ -179,4 +181,3 @@ def _require_success(answer: Answer, *, what: str, place: str) -> None:
 def _shown(raw: bytes) -> str:
     text = raw.decode("utf-8", "replace").strip()
     return "nothing" if not text else repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
-

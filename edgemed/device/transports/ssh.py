@@ -1,8 +1,8 @@
 """A device over SSH: one connection, SFTP for the bytes, the device's own edgemed for everything that decides.
 
 Rules: a host key that no known_hosts file lists ends the attempt before a password or key is shown to it, whatever the
-user's SSH configuration says about checking; nothing is asked where nobody can answer; each wait has a limit. The user's
-``~/.ssh/config`` is read: aliases, jump hosts, identity files.
+user's SSH configuration says about checking; nothing is asked where nobody can answer; each wait has a limit. The
+user's ``~/.ssh/config`` is read: aliases, jump hosts, identity files.
 
     async with ssh.connected(address, SshOptions()) as session:
         state = await session.probe(upload)
@@ -103,9 +103,7 @@ class Session:
             EdgemedError: as `Transport.install`.
         """
         path = self._inbox(upload)
-        words = remote.install_words(
-            self.store, path, tentative=how.tentative, strict_latency=how.strict_latency
-        )
+        words = remote.install_words(self.store, path, tentative=how.tentative, strict_latency=how.strict_latency)
         answer = await self.run(remote.command(self.store, *words), limit_s=_INSTALL_LIMIT_S)
         try:
             done = remote.installed(answer, place=self.place)
