@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from edgemed.device.flash import FlashReport
     from edgemed.device.plan import Cargo, Plan
     from edgemed.device.transports import Installing, Transport
-    from edgemed.device.transports.login import SshOptions
 
 __all__ = ["flash"]
 
@@ -38,34 +37,60 @@ def flash(
     ),
     known_hosts: Path | None = typer.Option(None, help="File of host keys; default: yours and the system's."),
     identity: Path | None = typer.Option(None, help="Private SSH key; default: agent and ~/.ssh."),
+    inventory: Path | None = typer.Option(
+        None, metavar="FILE", help="YAML list of devices to flash instead of one; canaries are the first of it."
+    ),
+    parallel: int = typer.Option(8, min=1, max=256, help="With --inventory: devices at work at a time."),
+    canary: int = typer.Option(1, min=0, help="With --inventory: devices that must succeed before the others begin."),
+    max_failures: float = typer.Option(
+        0.1, min=0.0, max=1.0, metavar="SHARE", help="With --inventory: stop once more than this share has failed."
+    ),
+    resume: bool = typer.Option(False, "--resume", help="With --inventory: go on after a stop, by its journal."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
-    """Bring a bundle onto a device, which checks and tries it, and keeps what it ran before if that does not answer right.
+    """Bring a bundle onto a device, which tries it, and keeps what it ran before if that does not answer right.
 
     An upload that was cut off goes on where it ended when the same command is run again.
     """
     import asyncio
 
     from edgemed import targets
+    from edgemed.cli import fleet
     from edgemed.device import flash as flashing
-    from edgemed.device.transports import Installing
+    from edgemed.device.fleet import Rollout
+    from edgemed.device.transports import Installing, opening
     from edgemed.device.transports import address as addresses
     from edgemed.device.transports.login import SshOptions
 
+    how = Installing(tentative=tentative, strict_latency=strict_latency)
+    ask = _ask if inventory is None and sys.stdin.isatty() else None
+    options = SshOptions(known_hosts=known_hosts, identity=identity, ask=ask)
+    if inventory is not None:
+        _require_absent("--inventory", {"--device": device, "--to": to})
+        cargo = flashing.cargo(_located(bundle))
+        if dry_run:
+            fleet.dry_run(cargo, inventory, how=how, options=options, parallel=parallel, json=json)
+            return
+        rollout = Rollout(parallel=parallel, canary=canary, max_failures=max_failures)
+        fleet.run(cargo, inventory, rollout=rollout, how=how, options=options, resume=resume, json=json)
+        return
     if device is None or to is None:
-        raise ConfigError("flash: expected --device ID and --to ADDRESS")
+        raise ConfigError("flash: expected --device ID and --to ADDRESS, or --inventory FILE")
     target = targets.load(device)
     cargo = flashing.cargo(_located(bundle))
-    address = addresses.parse(to, target)
-    how = Installing(tentative=tentative, strict_latency=strict_latency)
-    options = SshOptions(known_hosts=known_hosts, identity=identity, ask=_ask if sys.stdin.isatty() else None)
-    way = _way(address, device, options)
+    way = opening.opened(addresses.parse(to, target), device=device, options=options)
     if dry_run:
         _print_plan(asyncio.run(_drawn(cargo, way, device, how)), json=json)
         return
     with progress.transfer() as bars:
         report = asyncio.run(_flashed(cargo, way, device, how, bars))
     _print_report(report, json=json)
+
+
+def _require_absent(other: str, given: dict[str, object]) -> None:
+    """Refuse options that another one makes meaningless, so that none is passed over unseen."""
+    if named := [name for name, value in given.items() if value]:
+        raise ConfigError(f"{other}: expected without {' and '.join(named)}, which the inventory has for each device")
 
 
 async def _drawn(cargo: Cargo, way: AbstractAsyncContextManager[Transport], device: str, how: Installing) -> Plan:
@@ -86,22 +111,6 @@ async def _flashed(
 
     async with way as transport:
         return await flashing.flash(cargo, transport, device=device, how=how, progress=bars)
-
-
-def _way(address: object, device: str, options: SshOptions) -> AbstractAsyncContextManager[Transport]:
-    """Return the transport that an address asks for, still closed."""
-    import contextlib
-
-    from edgemed.device.transports.address import DirectoryAddress, SshAddress
-
-    if isinstance(address, DirectoryAddress):
-        from edgemed.device.transports import directory
-
-        return contextlib.nullcontext(directory.Session(address.folder, device=device))
-    from edgemed.device.transports import ssh
-
-    assert isinstance(address, SshAddress)
-    return ssh.connected(address, options)
 
 
 def _located(bundle: str) -> Path:

@@ -2,8 +2,8 @@
 
 Rules:
 1. Before anything is connected, the bundle admits every device of the inventory.
-2. The first devices are canaries. A device that cannot be reached says nothing about the release: the next one takes its
-   place. Any other failure there, a health check above all, stops the roll-out.
+2. The first devices are canaries. A device that cannot be reached says nothing about the release: the next one takes
+   its place. Any other failure there, a health check above all, stops the roll-out.
 3. Of the rest, ``parallel`` are at work at a time. Once more than ``max_failures`` of the fleet has failed, no further
    one is begun; those at work are finished.
 4. Every device that is done is in the journal before the next is begun, so that ``--resume`` goes on from there: those
@@ -18,17 +18,18 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from edgemed.device import flash as flashing
 from edgemed.device import plan as plans
 from edgemed.device.inventory import Entry, Inventory
 from edgemed.device.journal import Journal, Outcome
-from edgemed.device.plan import Cargo
+from edgemed.device.plan import Cargo, Plan
 from edgemed.device.transports import Installing, Transport
 from edgemed.errors import DeviceError, EdgemedError, TargetMismatchError
 
-__all__ = ["FleetReport", "Opener", "Rollout", "roll_out"]
+__all__ = ["FleetReport", "Opener", "Rollout", "Watcher", "draw_all", "roll_out"]
 
 Opener = Callable[[Entry], AbstractAsyncContextManager[Transport]]
 
@@ -72,8 +73,8 @@ class FleetReport:
         return tuple(one for one in self.outcomes if one.failed)
 
 
-class Watcher:
-    """Where a roll-out says that one more device is done; this one says nothing."""
+class Watcher(Protocol):
+    """Where a roll-out says that one more device is done."""
 
     def done(self, outcome: Outcome, count: int, total: int) -> None:
         """``count`` of ``total`` devices are done, ``outcome`` the last of them."""
@@ -100,7 +101,7 @@ async def roll_out(
     rollout: Rollout,
     how: Installing,
     journal: Journal,
-    watcher: Watcher | None = None,
+    watcher: Watcher,
 ) -> FleetReport:
     """Flash the devices of an inventory, by the rules of this module.
 
@@ -109,13 +110,38 @@ async def roll_out(
         ConfigError: the journal cannot be written.
     """
     _require_admitted(cargo, inventory)  # 1
-    work = _Work(cargo, inventory, opener, rollout, how, journal, watcher or Watcher())
+    work = _Work(
+        cargo=cargo,
+        inventory=inventory,
+        opener=opener,
+        rollout=rollout,
+        how=how,
+        journal=journal,
+        watcher=watcher,
+    )
     stopped = await work.canaries() or await work.others()
     return FleetReport(
         outcomes=tuple(work.done[entry.name] for entry in inventory.devices if entry.name in work.done),
         untouched=tuple(entry.name for entry in inventory.devices if entry.name not in work.done),
         stopped=stopped,
     )
+
+
+async def draw_all(
+    cargo: Cargo, inventory: Inventory, *, opener: Opener, how: Installing, parallel: int
+) -> list[tuple[str, Plan | EdgemedError]]:
+    """Return each device's name and what flashing it would do, or why it would not; nothing is written."""
+    limit = asyncio.Semaphore(parallel)
+
+    async def one(entry: Entry) -> tuple[str, Plan | EdgemedError]:
+        async with limit:
+            try:
+                async with opener(entry) as transport:
+                    return entry.name, await flashing.draw(cargo, transport, device=entry.device, how=how)
+            except EdgemedError as err:
+                return entry.name, err
+
+    return list(await asyncio.gather(*map(one, inventory.devices)))
 
 
 def _require_admitted(cargo: Cargo, inventory: Inventory) -> None:
@@ -126,33 +152,30 @@ def _require_admitted(cargo: Cargo, inventory: Inventory) -> None:
             raise TargetMismatchError(f"{entry.name}: {err}") from err
 
 
+@dataclass(kw_only=True)
 class _Work:
-    """One roll-out under way."""
+    """One roll-out under way: what is done, and what waits."""
 
-    def __init__(
-        self,
-        cargo: Cargo,
-        inventory: Inventory,
-        opener: Opener,
-        rollout: Rollout,
-        how: Installing,
-        journal: Journal,
-        watcher: Watcher,
-    ) -> None:
-        self._cargo, self._opener, self._how = cargo, opener, how
-        self._rollout, self._journal, self._watcher = rollout, journal, watcher
-        names = {entry.name for entry in inventory.devices}
-        kept = {one.name: one for one in journal.before if one.name in names and not one.failed}
-        self.done: dict[str, Outcome] = kept
-        self._total = len(inventory.devices)
-        self._waiting = [entry for entry in inventory.devices if entry.name not in kept]
-        self._faults: list[Outcome] = []
+    cargo: Cargo
+    inventory: Inventory
+    opener: Opener
+    rollout: Rollout
+    how: Installing
+    journal: Journal
+    watcher: Watcher
+    done: dict[str, Outcome] = field(init=False)
+    waiting: list[Entry] = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = {entry.name for entry in self.inventory.devices}
+        self.done = {one.name: one for one in self.journal.before if one.name in names and not one.failed}
+        self.waiting = [entry for entry in self.inventory.devices if entry.name not in self.done]
 
     async def canaries(self) -> str | None:
         """Flash devices until enough of them run the bundle; return why the roll-out stops, or None (2)."""
         passed = sum(1 for one in self.done.values() if not one.failed)
-        while self._waiting and passed < self._rollout.canary:
-            batch = [self._waiting.pop(0) for _ in range(min(self._rollout.canary - passed, len(self._waiting)))]
+        while self.waiting and passed < self.rollout.canary:
+            batch = [self.waiting.pop(0) for _ in range(min(self.rollout.canary - passed, len(self.waiting)))]
             outcomes = await self._together([self._one(entry, "canary") for entry in batch])
             passed += sum(1 for one in outcomes if not one.failed)
             for one in outcomes:
@@ -164,33 +187,25 @@ class _Work:
 
     async def others(self) -> str | None:
         """Flash the rest; return why the roll-out stops, or None (3)."""
-        await self._together([self._lane() for _ in range(min(self._rollout.parallel, len(self._waiting)))])
-        return self._too_many() if self._waiting else None
+        await self._together([self._lane() for _ in range(min(self.rollout.parallel, len(self.waiting)))])
+        return self._too_many() if self.waiting else None
 
     async def _lane(self) -> None:
-        while self._waiting and not self._too_many():
-            await self._one(self._waiting.pop(0), "fleet")
+        while self.waiting and not self._too_many():
+            await self._one(self.waiting.pop(0), "fleet")
 
     def _too_many(self) -> str | None:
-        failed, limit = sum(1 for one in self.done.values() if one.failed), self._rollout.max_failures
+        failed, total = sum(1 for one in self.done.values() if one.failed), len(self.inventory.devices)
+        limit = self.rollout.max_failures
         # A millionth of slack for shares that binary cannot hold.
-        if failed <= limit * self._total + 1e-6:
+        if failed <= limit * total + 1e-6:
             return None
-        return f"{failed} of {self._total} devices have failed, more than the {limit:.0%} that --max-failures allows"
+        return f"{failed} of {total} devices have failed, more than the {limit:.0%} that --max-failures allows"
 
     async def _one(self, entry: Entry, stage: str) -> Outcome:
-        """Flash one device; its own failure is an outcome, anybody else's an error."""
+        """Flash one device and write down what came of it (4)."""
         began = time.monotonic()
-        error: EdgemedError | None = None
-        result = "failed"
-        try:
-            async with self._opener(entry) as transport:
-                report = await flashing.flash(
-                    self._cargo, transport, device=entry.device, how=self._how, progress=_Quiet()
-                )
-            result = report.result
-        except EdgemedError as err:
-            error = err
+        result, error = await self._attempt(entry)
         outcome = Outcome(
             name=entry.name,
             device=entry.device,
@@ -201,10 +216,21 @@ class _Work:
             exit_code=0 if error is None else error.exit_code,
             seconds=round(time.monotonic() - began, 3),
         )
-        self._journal.add(outcome)  # 4
+        self.journal.add(outcome)
         self.done[entry.name] = outcome
-        self._watcher.done(outcome, len(self.done), self._total)
+        self.watcher.done(outcome, len(self.done), len(self.inventory.devices))
         return outcome
+
+    async def _attempt(self, entry: Entry) -> tuple[str, EdgemedError | None]:
+        """Flash one device; what it or the way to it refuses is a result, a bug is not."""
+        try:
+            async with self.opener(entry) as transport:
+                done = await flashing.flash(
+                    self.cargo, transport, device=entry.device, how=self.how, progress=_Quiet()
+                )
+        except EdgemedError as err:
+            return "failed", err
+        return done.result, None
 
     @staticmethod
     async def _together(work: Sequence[object]) -> list[Outcome]:

@@ -83,7 +83,9 @@ def begin(path: Path, digest: str) -> Journal:
     try:
         files.write_atomic(path, schema.encode_json(_Heading(digest=digest)) + b"\n")
     except OSError as err:
-        raise ConfigError(f"{path}: cannot be written: {err.strerror or err}; keep the inventory in another folder") from err
+        raise ConfigError(
+            f"{path}: cannot be written: {err.strerror or err}; keep the inventory in another folder"
+        ) from err
     return Journal(path, ())
 
 
@@ -114,4 +116,6 @@ def _append(path: Path, line: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as err:
-        raise ConfigError(f"{path}: cannot be written: {err.strerror or err}; make room, then go on with --resume") from err
+        raise ConfigError(
+            f"{path}: cannot be written: {err.strerror or err}; make room, then go on with --resume"
+        ) from err
