@@ -53,6 +53,7 @@ def flash(
     An upload that was cut off goes on where it ended when the same command is run again.
     """
     import asyncio
+    import logging
 
     from edgemed import targets
     from edgemed.cli import fleet
@@ -62,6 +63,8 @@ def flash(
     from edgemed.device.transports import address as addresses
     from edgemed.device.transports.login import SshOptions
 
+    # asyncio warns of each write to a line that has gone; the one error that follows says so in words.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     how = Installing(tentative=tentative, strict_latency=strict_latency)
     ask = _ask if inventory is None and sys.stdin.isatty() else None
     options = SshOptions(known_hosts=known_hosts, identity=identity, ask=ask)

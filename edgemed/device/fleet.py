@@ -225,9 +225,7 @@ class _Work:
         """Flash one device; what it or the way to it refuses is a result, a bug is not."""
         try:
             async with self.opener(entry) as transport:
-                done = await flashing.flash(
-                    self.cargo, transport, device=entry.device, how=self.how, progress=_Quiet()
-                )
+                done = await flashing.flash(self.cargo, transport, device=entry.device, how=self.how, progress=_Quiet())
         except EdgemedError as err:
             return "failed", err
         return done.result, None

@@ -16,5 +16,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     pytest.importorskip("asyncssh")
     folder = tmp_path_factory.mktemp("sshd")
     path = fakes.write_script(folder / "bin")
-    with sshd.running(folder / "etc", environment={"PATH": f"{path}:/usr/bin:/bin"}) as found:
+    # No home: what a developer's shell does at its start takes seconds and is no device's.
+    environment = {"PATH": f"{path}:/usr/bin:/bin", "HOME": "/nowhere"}
+    with sshd.running(folder / "etc", environment=environment) as found:
         yield found

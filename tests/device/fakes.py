@@ -74,7 +74,9 @@ class MemoryDevice:
         self._step("install")
         assert self.received == upload.raw
         self.active = Active(name="tiny", version="1.0.0", digest=upload.digest)
-        return Installed(result="installed" if how.tentative is None else "tentative", digest=upload.digest, document={})
+        return Installed(
+            result="installed" if how.tentative is None else "tentative", digest=upload.digest, document={}
+        )
 
     def _step(self, name: str) -> None:
         self.calls.append(name)

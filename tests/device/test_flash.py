@@ -47,9 +47,7 @@ def test_refusal_comes_before_the_first_byte() -> None:
 def test_bundle_for_another_device_is_refused_before_anything_is_asked() -> None:
     device = fakes.MemoryDevice()
     with pytest.raises(TargetMismatchError):
-        asyncio.run(
-            flash.flash(CARGO, device, device="jetson-nano", how=Installing(), progress=fakes.Progress())
-        )
+        asyncio.run(flash.flash(CARGO, device, device="jetson-nano", how=Installing(), progress=fakes.Progress()))
     assert device.calls == []
 
 
