@@ -177,10 +177,10 @@ def _require_runtime(cargo: Cargo, state: DeviceState) -> None:
 
 
 def _require_release(cargo: Cargo, state: DeviceState) -> None:
-    release = cargo.manifest.release
-    if release < state.release_floor:
+    release, floor = cargo.manifest.release, state.release_floors.get(cargo.manifest.name, 1)
+    if release < floor:
         raise RollbackError(
-            f"{state.place}: {cargo} has release {release}, the floor of the store is {state.release_floor}; "
+            f"{state.place}: {cargo} has release {release}, the floor of the store is {floor}; "
             "use a newer bundle, or 'edgemed device rollback' there for the one that ran before"
         )
 

@@ -38,7 +38,7 @@ class MemoryDevice:
     place: str = "memory"
     target: str = TARGET
     runtime: str = "0.1.0"
-    release_floor: int = 1
+    release_floors: dict[str, int] = field(default_factory=dict)
     free_bytes: int = 1 << 30
     active: Active | None = None
     received: bytes = b""
@@ -58,7 +58,7 @@ class MemoryDevice:
             target=self.target,
             runtime=self.runtime,
             active=self.active,
-            release_floor=self.release_floor,
+            release_floors=self.release_floors,
             free_bytes=self.free_bytes,
             received_bytes=len(self.received) if upload.raw.startswith(self.received) else 0,
         )
@@ -136,7 +136,13 @@ def write_store(folder: Path, goods: Cargo, **changes: object) -> Path:
     (folder / "inbox").mkdir(parents=True)
     (folder / "answers").mkdir()
     (folder / "format.json").write_text('{"schema":1}', "utf-8")
-    status = {"schema_version": 1, "target": TARGET, "runtime": "0.1.0", "release_floor": 1, "free_bytes": 1 << 30}
+    status = {
+        "schema_version": 1,
+        "target": TARGET,
+        "runtime": "0.1.0",
+        "release_floors": {"tiny": 1},
+        "free_bytes": 1 << 30,
+    }
     (folder / "answers" / "status").write_text(json.dumps({**status, **changes}), "utf-8")
     bundle = {"name": "tiny", "version": "1.0.0", "digest": goods.upload.digest, "release": 1}
     answer = {"schema_version": 1, "result": "installed", "bundle": bundle, "slot": "a"}

@@ -38,7 +38,7 @@ def test_bundle_the_device_runs_is_not_sent_again() -> None:
 
 
 def test_refusal_comes_before_the_first_byte() -> None:
-    device = fakes.MemoryDevice(release_floor=5)
+    device = fakes.MemoryDevice(release_floors={"tiny": 5})
     with pytest.raises(RollbackError):
         flashed(device)
     assert (device.calls, device.received) == (["probe"], b"")

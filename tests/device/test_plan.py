@@ -20,7 +20,7 @@ STATE = DeviceState(
     target=fakes.TARGET,
     runtime="0.2.0",
     active=None,
-    release_floor=3,
+    release_floors={"tiny": 3},
     free_bytes=1 << 30,
 )
 
@@ -44,7 +44,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], type[EdgemedError], str]] = {
         "upgrade it with --bootstrap --wheelhouse DIR",
     ),
     "older-release": (
-        {"release_floor": 4},
+        {"release_floors": {"tiny": 4}},
         RollbackError,
         "ssh://unit@ward: tiny 1.0.0 has release 3, the floor of the store is 4; "
         "use a newer bundle, or 'edgemed device rollback' there for the one that ran before",
@@ -100,7 +100,7 @@ def test_what_has_arrived_is_neither_sent_again_nor_needs_room_again() -> None:
 
 def test_bundle_that_runs_already_needs_nothing_whatever_floor_and_room() -> None:
     active = Active(name="tiny", version="1.0.0", digest=CARGO.upload.digest)
-    found = drawn(active=active, release_floor=9, free_bytes=0)
+    found = drawn(active=active, release_floors={"tiny": 9}, free_bytes=0)
     assert (found.action, found.send_bytes) == (Action.NOTHING, 0)
     assert found.lines()[-1] == ("then", "nothing: the device runs this bundle already")
 

@@ -12,7 +12,7 @@ lies in ``STORE/inbox`` under the digest of its bytes, so that an upload that wa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -60,7 +60,7 @@ class DeviceState:
         target: id the store was made for; None for a folder that any device may import.
         runtime: version of edgemed that will install; None where a later one does (a folder).
         active: None in an empty store.
-        release_floor: the lowest release that the store accepts.
+        release_floors: the lowest release that the store accepts, by bundle name; 1 for a name that is not there.
         free_bytes: space for this user on the file system of the store.
         received_bytes: leading bytes of this very upload that an earlier attempt has left, compared by digest.
     """
@@ -69,7 +69,7 @@ class DeviceState:
     target: str | None
     runtime: str | None
     active: Active | None
-    release_floor: int
+    release_floors: Mapping[str, int]
     free_bytes: int
     received_bytes: int = 0
 

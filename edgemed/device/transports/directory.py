@@ -105,7 +105,7 @@ class Session:
             target=None,
             runtime=None,
             active=None,
-            release_floor=0,
+            release_floors={},
             free_bytes=shutil.disk_usage(self._folder).free,
         )
 

@@ -78,7 +78,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     runtime: str
-    release_floor: int
+    release_floors: dict[str, int]
     free_bytes: int
     active: _Bundle | None = None
 

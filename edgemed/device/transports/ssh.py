@@ -83,7 +83,7 @@ class Session:
             target=state.target,
             runtime=state.runtime,
             active=state.running(),
-            release_floor=state.release_floor,
+            release_floors=state.release_floors,
             free_bytes=state.free_bytes,
             received_bytes=received,
         )

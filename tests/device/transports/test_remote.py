@@ -19,7 +19,7 @@ STATUS = {
     "schema_version": 1,
     "target": "jetson-nano",
     "runtime": "0.1.0",
-    "release_floor": 2,
+    "release_floors": {"a": 2},
     "free_bytes": 5,
     "active": {"name": "a", "version": "1.0.0", "digest": "sha256:0", "slot": "a"},
     "a-key-of-tomorrow": True,
@@ -32,7 +32,7 @@ def answer(code: int | None = 0, stdout: bytes = b"", stderr: bytes = b"") -> An
 
 def test_status_is_read_and_unknown_keys_are_passed_over() -> None:
     found = remote.status(answer(stdout=json.dumps(STATUS).encode()), place="ward")
-    assert (found.target, found.release_floor, found.free_bytes) == ("jetson-nano", 2, 5)
+    assert (found.target, found.release_floors, found.free_bytes) == ("jetson-nano", {"a": 2}, 5)
     assert found.running() == Active(name="a", version="1.0.0", digest="sha256:0")
 
 

@@ -83,7 +83,7 @@ def test_plan_of_a_dry_run_writes_nothing(server: Server, store: Path) -> None:
         target=fakes.TARGET,
         runtime="0.1.0",
         active=None,
-        release_floor=1,
+        release_floors={"tiny": 1},
         free_bytes=1 << 30,
         received_bytes=0,
     )
