@@ -143,7 +143,7 @@ def _epoch(
         learning.model, recipe, split, epoch=epoch, progress=progress, teacher=teacher, callbacks=learning.callbacks()
     )
     learning.refresh()
-    found = validation.measured(learning.kept, split.validation, normal=recipes.normal_indices(recipe), epoch=epoch)
+    found = validation.measured(learning.kept, split.validation, labels=recipes.meaning(recipe), epoch=epoch)
     progress.note(
         f"epoch {epoch + 1}/{recipe.fit.epochs}: loss {loss:.4f}, validation AUC {found.auc:.4f}, "
         f"validation loss {found.loss:.4f}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
 from edgemed.training.models import is_head
 
@@ -16,10 +17,10 @@ __all__ = ["BackboneAdamW", "adamw"]
 
 _CLIP_NORM = 1.0  # of each variable's gradient
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 
-
-def adamw(model: keras.Model, schedule: Schedule, *, weight_decay: float, backbone_lr: float) -> keras.optimizers.AdamW:
+def adamw(
+    model: keras.Model, schedule: LearningRateSchedule, *, weight_decay: float, backbone_lr: float
+) -> keras.optimizers.AdamW:
     """Return the optimizer of a model; with ``backbone_lr`` 0 its backbone is frozen in place."""
     if backbone_lr == 1.0:
         return keras.optimizers.AdamW(schedule, weight_decay=weight_decay, clipnorm=_CLIP_NORM)
@@ -36,7 +37,7 @@ class BackboneAdamW(keras.optimizers.AdamW):
     """AdamW whose steps and decay are ``share`` times as large for some variables."""
 
     def __init__(
-        self, schedule: Schedule, slow: list[Any], *, share: float, weight_decay: float, clipnorm: float
+        self, schedule: LearningRateSchedule, slow: list[Any], *, share: float, weight_decay: float, clipnorm: float
     ) -> None:
         super().__init__(schedule, weight_decay=weight_decay, clipnorm=clipnorm)
         self._share, self._decay = share, weight_decay
