@@ -22,6 +22,7 @@ from edgemed.cli import (
     compat,
     convert,
     demo,
+    device,
     devices,
     doctor,
     evaluate,
@@ -59,6 +60,7 @@ app.command(cls=Once, short_help="Bring a bundle onto a device or a fleet.")(fla
 bundle.app.command(cls=Once)(wheelhouse.wheelhouse)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(keys.app, name="keys")
+app.add_typer(device.app, name="device")
 app.add_typer(devices.app, name="devices")
 app.command(cls=Once, short_help="Check whether this machine can screen.")(doctor.doctor)
 

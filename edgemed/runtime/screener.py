@@ -13,11 +13,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed import targets
-from edgemed.bundle import models, trust
+from edgemed import files, targets
+from edgemed.bundle import dsse, models, roles, trust
+from edgemed.bundle import overlay as overlays
 from edgemed.bundle.archive import Bundle
 from edgemed.bundle.manifest import MODEL
 from edgemed.errors import BundleError
@@ -27,13 +29,15 @@ from edgemed.runtime import decision, selection
 from edgemed.runtime.classifier import Classifier, Reading
 from edgemed.runtime.decision import Decision, DecisionRule, OodGauge
 from edgemed.runtime.interpreter import Interpreter
-from edgemed.runtime.screening import Latency, Screening, refused
+from edgemed.runtime.labels import manifest_labels
+from edgemed.runtime.screening import Latency, Refusal, Screening, refused
 from edgemed.runtime.selection import Selection
 
 if TYPE_CHECKING:
     from edgemed.bundle.keys import PublicKey
+    from edgemed.bundle.roles import Trust
 
-__all__ = ["Latency", "Screener", "Screening"]
+__all__ = ["Latency", "Refusal", "Screener", "Screening"]
 
 # A code string (PS3.5 section 6.2); free text in its place may name a patient.
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
@@ -72,6 +76,7 @@ class Screener:
             ends=models.MODELS[self.selection.member].ends,
         )
         _compare_outputs(bundle, interpreter)
+        self.labels = manifest_labels(bundle.manifest, logits=self.classifier.count)
         self._gauge = _gauge(self.rule, self.classifier)
         self._clock = clock
 
@@ -81,6 +86,8 @@ class Screener:
         bundle: Bundle | Path | str,
         *,
         keys: Sequence[PublicKey] | None = None,
+        trust: Trust | None = None,
+        overlay: Path | None = None,
         target: str | None = None,
         backend: str | None = None,
         threads: int = 1,
@@ -91,18 +98,25 @@ class Screener:
             bundle: a verified bundle; or the path of one; or the name of one that ships inside the package, which
                 wins over a file of that name and is verified with the demo key.
             keys: keys to trust for a path; None takes the user's trusted keys.
+            trust: a trust root instead of plain keys.
+            overlay: a decision overlay to put in force, trusted as a path is: the user's own keys sign overlays for a
+                shipped bundle too.
             target: id of the target that this machine is; None takes the generic one of its architecture.
             backend: a name of `backends.BACKENDS`; None takes the first that is installed and reads the model.
             threads: for the inference, at least 1.
 
         Raises:
-            BundleError: not a bundle, tampered with, not signed by a trusted key, or contradicting itself.
+            BundleError: bundle or overlay is none, tampered with, not signed by enough trusted keys, or contradicting
+                itself or the other.
             ConfigError: no bundle, target or back end has this name, or the back end runs none of the models.
             TargetMismatchError: no member of the bundle admits the target.
             MissingDependencyError: no back end is installed.
         """
         device = None if target is None else targets.load(target)
-        verified = bundle if isinstance(bundle, Bundle) else _verified(bundle, keys)
+        given = roles.of_keys(keys) if trust is None and keys is not None else trust
+        verified = bundle if isinstance(bundle, Bundle) else _verified(bundle, given)
+        if overlay is not None:
+            verified = _overlaid(verified, overlay, given)
         loaded = selection.open_model(verified, device, backend=backend, threads=threads)
         return cls(verified, loaded.interpreter, selected=loaded.selection)
 
@@ -127,17 +141,15 @@ class Screener:
             InferenceError: the back end failed.
         """
         start = self._clock()
-        reasons = self._reasons_before(frame)
-        if reasons:
+        refusal, reasons = self._before(frame)
+        if refusal is not None:
             latency = Latency(decode_ms=decode_ms, preprocess_ms=1e3 * (self._clock() - start))
-            return refused(frame, self.rule, reasons=reasons, latency=latency)
+            return refused(frame, self.rule, refusal=refusal, reasons=reasons, latency=latency)
         plane = preprocess.apply(frame, self.preprocessing)
         planed = self._clock()
         outputs = self.classifier.infer(plane)
         inferred = self._clock()
-        reading = self.classifier.read(outputs)
-        distance = self._distance(reading)
-        score = decision.score(reading.logit, self.rule.calibration)
+        judged = self._judged(self.classifier.read(outputs))
         decided = self._clock()
         latency = Latency(
             decode_ms=decode_ms,
@@ -146,54 +158,94 @@ class Screener:
             decide_ms=1e3 * (decided - inferred),
             record_ms=0.0,
         )
-        return self._screening(frame, reading, score, distance, latency)
+        return self._screening(frame, judged, latency)
 
-    def _reasons_before(self, frame: Frame) -> tuple[str, ...]:
-        """Return why the frame must not reach the model; the modality gate speaks first and alone."""
-        wrong = _wrong_modality(frame, self.bundle.manifest.modalities)
-        return (wrong,) if wrong else quality.reasons(frame, self.rule.quality)
+    def distance(self, frame: Frame) -> float | None:
+        """Return how far a frame lies from the training data, over the limit, whatever the gates before say of it.
+
+        For measurements of this one gate; None where the bundle has none.
+
+        Raises:
+            InferenceError: the back end failed.
+        """
+        plane = preprocess.apply(frame, self.preprocessing)
+        return self._distance(self.classifier.read(self.classifier.infer(plane)))
+
+    def _before(self, frame: Frame) -> tuple[Refusal | None, tuple[str, ...]]:
+        """Return what keeps the frame from the model, and why; the modality gate speaks first and alone."""
+        if wrong := _wrong_modality(frame, self.bundle.manifest.modalities):
+            return Refusal.MODALITY, (wrong,)
+        reasons = quality.reasons(frame, self.rule.quality)
+        return (Refusal.QUALITY, reasons) if reasons else (None, ())
 
     def _distance(self, reading: Reading) -> float | None:
         if self._gauge is None or reading.embedding is None:
             return None
         return self._gauge.distance(reading.embedding)
 
-    def _screening(
-        self, frame: Frame, reading: Reading, score: float, distance: float | None, latency: Latency
-    ) -> Screening:
-        point = self.rule.operating_point
-        reasons: tuple[str, ...] = ()
-        outcome = decision.decide(score, self.rule.indeterminate, point.threshold)
-        if distance is not None and distance > 1.0:
-            outcome = Decision.REFUSED
-            reasons = (
-                f"out of distribution: distance {distance:.2f} of the limit, expected at most 1; "
-                "not like the images the model was trained on",
-            )
+    def _judged(self, reading: Reading) -> _Judged:
+        abnormality = float(self.labels.abnormality(reading.logits))
+        score = decision.score(abnormality, self.rule.calibration)
+        return _Judged(reading=reading, abnormality=abnormality, score=score, distance=self._distance(reading))
+
+    def _screening(self, frame: Frame, judged: _Judged, latency: Latency) -> Screening:
+        point, reading = self.rule.operating_point, judged.reading
+        reasons = _reasons_after(judged.distance)
+        several = self.labels.count > 1 and not reasons
+        outcome = decision.decide(judged.score, self.rule.indeterminate, point.threshold)
         return Screening(
             source=frame.source,
             frame=frame.index,
             modality=frame.modality,
-            decision=outcome,
-            score=None if reasons else score,
-            logit=(reading.logit,),
+            decision=Decision.REFUSED if reasons else outcome,
+            score=None if reasons else judged.score,
+            logit=tuple(map(float, reading.logits)),
+            abnormality=judged.abnormality,
+            label_scores=self.labels.scores(reading.logits, judged.score) if several else None,
             operating_point=point.name,
             threshold=point.threshold,
             reasons=reasons,
-            ood_distance=distance,
+            refusal=Refusal.DISTANCE if reasons else None,
+            ood_distance=judged.distance,
             latency=latency,
-            evidence=reading.evidence,
+            evidence=None if reading.evidence is None else self.labels.evidence(reading.evidence, reading.logits),
         )
 
 
-def _verified(bundle: Path | str, keys: Sequence[PublicKey] | None) -> Bundle:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Judged:
+    """What one inference says: its abnormality as one logit, the calibrated score, the distance over its limit."""
+
+    reading: Reading
+    abnormality: float
+    score: float
+    distance: float | None
+
+
+def _reasons_after(distance: float | None) -> tuple[str, ...]:
+    """Return why an inference must not count; NaN is no distance within the limit."""
+    if distance is None or distance <= 1.0:
+        return ()
+    return (
+        f"out of distribution: distance {distance:.2f} of the limit, expected at most 1; "
+        "not like the images the model was trained on",
+    )
+
+
+def _verified(bundle: Path | str, given: Trust | None) -> Bundle:
     """Return the bundle that a path or a name stands for, verified."""
     from edgemed import shipped
 
     if isinstance(bundle, str) and (bundle in shipped.names() or not _looks_like_a_path(bundle)):
-        path = shipped.bundle_path(bundle)
-        return trust.open_bundle(path, keys=[shipped.demo_key()] if keys is None else keys)
-    return trust.open_bundle(Path(bundle), keys=trust.user_keys() if keys is None else keys)
+        return trust.open_bundle(shipped.bundle_path(bundle), trust=given or roles.of_keys([shipped.demo_key()]))
+    # Without a key it is the file that is looked at first: a wrong path is called that.
+    return trust.open_bundle(Path(bundle), trust=given, keys=() if given else trust.user_keys())
+
+
+def _overlaid(bundle: Bundle, path: Path, given: Trust | None) -> Bundle:
+    """Return the bundle with the overlay of a file in force, verified."""
+    raw = files.read_bounded(path, limit_bytes=dsse.LIMIT_BYTES, error=BundleError)
+    return overlays.admitted(bundle, raw, trust=given or roles.of_keys(trust.user_keys()), source=str(path))
 
 
 def _looks_like_a_path(text: str) -> bool:

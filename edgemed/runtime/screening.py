@@ -7,6 +7,8 @@ Rules: frozen; nothing in them identifies a patient but the name of the input, w
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +17,16 @@ from numpy.typing import NDArray
 from edgemed.imaging.frame import Frame
 from edgemed.runtime.decision import Decision, DecisionRule
 
-__all__ = ["Latency", "Screening", "refused", "unreadable"]
+__all__ = ["Latency", "Refusal", "Screening", "refused", "unreadable"]
+
+
+class Refusal(str, enum.Enum):
+    """What refused a frame, in the order in which it is asked."""
+
+    UNREADABLE = "unreadable"
+    MODALITY = "modality"
+    QUALITY = "quality"
+    DISTANCE = "distance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +63,20 @@ class Screening:
         frame: number within its source, from 0.
         modality: DICOM Modality of the frame; None when its format carries none.
         score: calibrated probability of abnormality in [0, 1]; None when refused.
-        logit: the model's output before calibration; None when refused before inference.
+        logit: the model's output before calibration, one number for each label where there are several; None when
+            refused before inference.
+        abnormality: abnormal against normal as one logit, which the score is made of; with one logit that logit. None
+            when refused before inference.
+        label_scores: a probability for each label, in their order, together 1; the abnormal ones make up the score.
+            None when refused, and for a model of one logit.
         operating_point: name of the one in force.
         threshold: its score; None when refused before inference.
         reasons: why it was refused; empty otherwise.
+        refusal: what refused it; None otherwise.
         ood_distance: distance from the training data over its limit, above 1 is refused; None when refused before
             inference, or when the bundle has no such gate.
-        evidence: (h, w) float64, read-only, in units of the logit; None when refused before inference or absent.
+        evidence: (h, w) float64, read-only, in units of ``abnormality``, whose map it is; None when refused before
+            inference or absent.
     """
 
     source: str
@@ -67,15 +85,20 @@ class Screening:
     decision: Decision
     score: float | None = None
     logit: tuple[float, ...] | None = None
+    abnormality: float | None = None
+    label_scores: Mapping[str, float] | None = None
     operating_point: str
     threshold: float | None = None
     reasons: tuple[str, ...] = ()
+    refusal: Refusal | None = None
     ood_distance: float | None = None
     latency: Latency
     evidence: NDArray[np.float64] | None = None
 
 
-def refused(frame: Frame, rule: DecisionRule, *, reasons: tuple[str, ...], latency: Latency) -> Screening:
+def refused(
+    frame: Frame, rule: DecisionRule, *, refusal: Refusal, reasons: tuple[str, ...], latency: Latency
+) -> Screening:
     """Return the result of a frame that must not reach the model."""
     return Screening(
         source=frame.source,
@@ -84,6 +107,7 @@ def refused(frame: Frame, rule: DecisionRule, *, reasons: tuple[str, ...], laten
         decision=Decision.REFUSED,
         operating_point=rule.active,
         reasons=reasons,
+        refusal=refusal,
         latency=latency,
     )
 
@@ -105,5 +129,6 @@ def unreadable(source: str, reason: str, *, frame: int, rule: DecisionRule, deco
         decision=Decision.REFUSED,
         operating_point=rule.active,
         reasons=(reason,),
+        refusal=Refusal.UNREADABLE,
         latency=Latency(decode_ms=decode_ms),
     )
