@@ -51,7 +51,7 @@ def test_command_line_of_the_readme_parses(line: str) -> None:
 
 def test_readme_shows_both_of_its_commands() -> None:
     assert "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/edgemed demo" in README
-    assert ".venv/bin/pip install -e '.[dev]' && .venv/bin/pytest" in README
+    assert ".venv/bin/pip install -e '.[dev]' && .venv/bin/pytest -n 2 --dist loadfile" in README
     assert len(LINES) >= 8
 
 

@@ -31,7 +31,17 @@ from edgemed.bundle.manifest import (
 from edgemed.bundle.stored_zip import ARCHIVE_LIMIT_BYTES
 from edgemed.errors import BundleError, ConfigError
 
-__all__ = ["ARCHIVE_LIMIT_BYTES", "MANIFEST", "Archive", "Bundle", "build", "build_from_folders", "read"]
+__all__ = [
+    "ARCHIVE_LIMIT_BYTES",
+    "MANIFEST",
+    "Archive",
+    "Bundle",
+    "Overlay",
+    "build",
+    "build_from_folders",
+    "read",
+    "with_signatures",
+]
 
 MANIFEST = "manifest.json"
 _SIGNATURES = "signatures/"
@@ -52,6 +62,21 @@ class Archive:
     members: Mapping[str, bytes]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """A decision overlay that is in force; made by `edgemed.bundle.overlay.applied`.
+
+    Attributes:
+        version: of its decision document.
+        digest: of the signed file.
+        accepted: the trusted keys whose signatures hold.
+    """
+
+    version: int
+    digest: str
+    accepted: tuple[PublicKey, ...]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bundle:
     """A verified bundle; made by `edgemed.bundle.trust.verify`.
@@ -61,6 +86,7 @@ class Bundle:
         digest: of ``manifest.json``, and thereby of everything in the bundle but its signatures.
         envelopes: raw DSSE envelopes by member name, sorted.
         accepted: the trusted keys whose signatures hold, in the order of the envelopes.
+        overlay: the decision overlay in force, whose document then stands in ``members``; None without one.
     """
 
     manifest: Manifest
@@ -68,6 +94,7 @@ class Bundle:
     digest: str
     envelopes: Mapping[str, bytes]
     accepted: tuple[PublicKey, ...] = ()
+    overlay: Overlay | None = None
 
 
 def read(raw: bytes) -> Archive:
@@ -125,6 +152,22 @@ def build(
     return stored_zip.write({**members, **envelopes, MANIFEST: manifest})
 
 
+def with_signatures(raw: bytes, private_keys: Sequence[PrivateKey]) -> bytes:
+    """Return a bundle file with a signature by each key added; one that is there already stays as it is.
+
+    Args:
+        raw: a bundle that was checked, by `edgemed.bundle.trust.inspect` at least.
+        private_keys: one or more.
+
+    Raises:
+        BundleError: not a bundle file.
+    """
+    everything = stored_zip.read(raw)
+    digest = files.sha256(everything[MANIFEST])
+    added = {signing.member_name(key.public.keyid): signing.sign(digest, key) for key in private_keys}
+    return stored_zip.write({**added, **everything})
+
+
 def build_from_folders(
     folders: Sequence[Path],
     *,
@@ -140,13 +183,14 @@ def build_from_folders(
         version: as in `build`.
         release: as in `build`.
         private_keys: as in `build`.
-        evidence: JSON files that enter as ``evidence/NAME``; the figures of evaluations enter the model card too.
+        evidence: JSON files that enter as ``evidence/NAME``; the figures of evaluations enter the model card and the
+            bill of materials too.
 
     Raises:
         ConfigError: as `build` and `artifacts.read`; or a file of evidence is missing, unreadable or no JSON.
         BundleError: as `build`.
     """
-    from edgemed.bundle import artifacts, card  # here: a device opens bundles and makes none
+    from edgemed.bundle import artifacts, card, sbom  # here: a device opens bundles and makes none
 
     contents = artifacts.read(folders)
     members = dict(contents.members)
@@ -157,6 +201,7 @@ def build_from_folders(
         members[name] = _evidence(path)
     if "card.md" in members:
         members["card.md"] = card.with_evaluations(members["card.md"], _evidence_of(members))
+    members[sbom.MEMBER] = sbom.render(contents.document, members, version=version, release=release)
     return build(contents.document, members, version=version, release=release, private_keys=private_keys)
 
 

@@ -106,6 +106,7 @@ def test_json_is_the_documents_of_the_contract(run: Ran, home: Path) -> None:
         ("version", "1.2.3"),
         ("digest", verified.digest),
         ("decision_version", 3),
+        ("overlay", False),
     ]
     assert list(document["runtime"].items()) == [
         ("backend", backends.available()[0]),
