@@ -29,7 +29,13 @@ def screen(
         None, metavar="PATH|NAME", help="Bundle file, or the name of one that ships with edgemed."
     ),
     trusted: list[Path] = typer.Option(
-        [], "--trust", metavar="KEY", help="Public key that must have signed; may be repeated. Default: your own."
+        [],
+        "--trust",
+        metavar="KEY|ROOT",
+        help="Public key that must have signed, may be repeated; or one trust root. Default: your own keys.",
+    ),
+    overlay: Path | None = typer.Option(
+        None, parser=arguments.path, metavar="FILE", help="Decision overlay that replaces the bundle's thresholds."
     ),
     heatmaps: Path | None = typer.Option(
         None, parser=arguments.path, metavar="DIR", help="Write the evidence of each frame here, as PNG."
@@ -54,7 +60,7 @@ def screen(
     from edgemed.cli import output, screenings
     from edgemed.runtime import worklist
 
-    screener = _opened(bundle, trusted, target=target, backend=backend, threads=threads)
+    screener = _opened(bundle, trusted, overlay, target=target, backend=backend, threads=threads)
     if heatmaps is not None:
         screenings.require_folder(heatmaps, option="--heatmaps")
     for sentence in screener.absent:
@@ -76,7 +82,13 @@ def screen(
 
 
 def _opened(
-    bundle: str | None, trusted: list[Path], *, target: str | None, backend: str | None, threads: int
+    bundle: str | None,
+    named: list[Path],
+    overlay: Path | None,
+    *,
+    target: str | None,
+    backend: str | None,
+    threads: int,
 ) -> Screener:
     """Return a screener for the bundle named on the command line."""
     from edgemed.runtime.screener import Screener
@@ -88,12 +100,12 @@ def _opened(
             "--bundle: expected a bundle, got none, and this release has no device store with an active one; "
             f"give a bundle file, or the name of one that ships with edgemed: {', '.join(shipped.names()) or 'none'}"
         )
-    keys = None
-    if trusted:
-        from edgemed.bundle.keys import read_public
+    root = None
+    if named:
+        from edgemed.bundle import trusted
 
-        keys = tuple(map(read_public, trusted))
-    return Screener.open(bundle, keys=keys, target=target, backend=backend, threads=threads)
+        root = trusted.from_files(named)
+    return Screener.open(bundle, trust=root, overlay=overlay, target=target, backend=backend, threads=threads)
 
 
 def _judge(screener: Screener, paths: Iterable[Path], folder: Path | None, results: list[dict[str, Any]]) -> None:
@@ -142,6 +154,8 @@ def _render(screener: Screener, results: list[dict[str, Any]], *, json: bool) ->
         return
     manifest = screener.bundle.manifest
     title = f"{manifest.name} {manifest.version}"
+    if screener.bundle.overlay is not None:
+        title += f", decision version {screener.rule.version} by overlay"
     if len(results) == 1:
         output.fields([("bundle", title), *screenings.lines(results[0])])
     elif results:

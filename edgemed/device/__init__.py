@@ -1,1 +1,1 @@
-"""On the device: the store that holds its bundles, and how a new one comes in without ever leaving it without one."""
+"""What a device keeps and how a bundle gets onto it: store, install, health check, transports, fleets."""

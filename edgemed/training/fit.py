@@ -9,7 +9,6 @@ Every file is written aside and renamed. An epoch counts once ``run.json`` names
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -96,15 +95,16 @@ def train_on(
     if begun is not None:
         run = runs.continued(begun, run, out)
     if len(run.history) < recipe.fit.epochs:
-        run = _epochs(run, split, out, pretrained, None if known is None else known.logits, progress)
+        teacher = None if known is None else known.logits
+        run = _epochs(run, split, out, pretrained=pretrained, teacher=teacher, progress=progress)
     saving.keep_checkpoint(out, None)
     return run
 
 
 def _epochs(
-    run: Run, split: TrainingData, out: Path, pretrained: Path | None, teacher: Teacher | None, report: Progress
+    run: Run, split: TrainingData, out: Path, *, pretrained: Path | None, teacher: Teacher | None, progress: Progress
 ) -> Run:
-    recipe, steps = run.recipe, math.ceil(len(split.train.names) / run.recipe.fit.batch)
+    recipe, steps = run.recipe, Batches.count(run.recipe, split.train)
     done = len(run.history)
     learning = learner.new(recipe, steps=steps, pretrained=None if done else pretrained)
     if done:
@@ -114,7 +114,7 @@ def _epochs(
         # Not before: a recipe that makes no model leaves no run behind.
         saving.commit(run, out)
     for epoch in range(done, recipe.fit.epochs):
-        line = _epoch(learning, recipe, split, epoch, teacher, report)
+        line = _epoch(learning, recipe, split, epoch=epoch, teacher=teacher, progress=progress)
         best = None if run.best_epoch is None else run.history[run.best_epoch]
         takes_over = validation.better(line, best, select=recipe.fit.select)
         if takes_over:
@@ -129,15 +129,21 @@ def _epochs(
 
 
 def _epoch(
-    learning: Learner, recipe: Recipe, split: TrainingData, epoch: int, teacher: Teacher | None, report: Progress
+    learning: Learner,
+    recipe: Recipe,
+    split: TrainingData,
+    *,
+    epoch: int,
+    teacher: Teacher | None,
+    progress: Progress,
 ) -> Epoch:
     """Train for one epoch and return what came of it."""
     loss = train_epoch(
-        learning.model, recipe, split, epoch=epoch, progress=report, teacher=teacher, callbacks=learning.callbacks()
+        learning.model, recipe, split, epoch=epoch, progress=progress, teacher=teacher, callbacks=learning.callbacks()
     )
     learning.refresh()
-    found = validation.measured(learning.kept, split.validation, normal=recipes.normal_indices(recipe), epoch=epoch)
-    report.note(
+    found = validation.measured(learning.kept, split.validation, labels=recipes.meaning(recipe), epoch=epoch)
+    progress.note(
         f"epoch {epoch + 1}/{recipe.fit.epochs}: loss {loss:.4f}, validation AUC {found.auc:.4f}, "
         f"validation loss {found.loss:.4f}"
     )
@@ -197,7 +203,7 @@ def fine_tune(
         ConfigError: the disk refuses a checkpoint; what was whole stays.
     """
     epochs = recipe.quantization.epochs
-    steps = math.ceil(len(split.train.names) / recipe.fit.batch)
+    steps = Batches.count(recipe, split.train)
     place = _place(checkpoints, twin, recipe, split)
     compile_for(twin, recipe, epochs=epochs, learning_rate=recipe.quantization.learning_rate, steps=steps)
     begun = 0 if place is None else checkpoint.restore(place, twin)

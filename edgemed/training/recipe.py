@@ -21,6 +21,7 @@ from edgemed.bundle.manifest import Modality, Name, Text
 from edgemed.errors import ConfigError
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime.decision import QualityLimits
+from edgemed.runtime.labels import Labels
 from edgemed.training import sources
 from edgemed.training.augment import Augmentation
 from edgemed.training.division import Splits
@@ -37,8 +38,8 @@ __all__ = [
     "available",
     "division_seed",
     "load",
+    "meaning",
     "network",
-    "normal_indices",
     "outputs",
     "parse",
     "with_seed",
@@ -58,11 +59,14 @@ class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         licence: of the images.
         citation: how their authors ask to be named.
         limits: what the data does not show, for the model card.
+        unreadable: whether one image of train or validation that cannot be read ends the training (``refuse``), or is
+            left out and counted (``skip``).
         division_seed: draws the groups of a validation that is cut from train, and the folds; None for that of ``fit``.
     """
 
     source: Source
     splits: Splits
+    unreadable: Literal["refuse", "skip"] = "refuse"
     division_seed: Annotated[int, Meta(ge=0, lt=1 << 31)] | None = None
     licence: Text
     citation: Text
@@ -188,10 +192,11 @@ def outputs(recipe: Recipe) -> int:
     return 1 if len(recipe.labels) == 2 else len(recipe.labels)
 
 
-def normal_indices(recipe: Recipe) -> tuple[int, ...]:
-    """Return which labels are no finding, as places in ``labels``."""
-    normal = recipe.normal_labels or recipe.labels[:1]
-    return tuple(index for index, label in enumerate(recipe.labels) if label in normal)
+def meaning(recipe: Recipe) -> Labels:
+    """Return what the logits of the recipe's model stand for."""
+    if outputs(recipe) == 1:
+        return Labels(names=recipe.labels)
+    return Labels(names=recipe.labels, normal=recipe.normal_labels or recipe.labels[:1])
 
 
 def division_seed(recipe: Recipe) -> int:
