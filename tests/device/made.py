@@ -1,4 +1,4 @@
-"""Stores for tests: on the disk in memory of `tests.device.power`, with tiny bundles and a health check that is told."""
+"""Stores for tests: on the disk in memory, with tiny bundles and a health check that does as it is told."""
 
 from __future__ import annotations
 
@@ -51,7 +51,12 @@ def failing(store: Store, path: Path) -> Health:
 
 @functools.cache
 def raw(
-    release: int, *, name: str = "tiny", key: PrivateKey = tiny.KEY, target: str = TARGET, minimum_runtime: str = "0.1.0"
+    release: int,
+    *,
+    name: str = "tiny",
+    key: PrivateKey = tiny.KEY,
+    target: str = TARGET,
+    minimum_runtime: str = "0.1.0",
 ) -> bytes:
     """Return the tiny bundle with this release; its version says it too."""
     return archive.build(

@@ -5,9 +5,9 @@ every part may be lost or kept on its own.
 
 - A file whose bytes were not synced has after the cut: the bytes of before, none, the first half, all, or noise of the
   right length.
-- A change of a folder that was not synced (a new name, a name taken away) has happened or not, each on its own; a rename
-  is two of them, so that both names or neither may be there. Putting one file in another's place is one change: the
-  name leads to the old one or to the new one.
+- A change of a folder that was not synced (a new name, a name taken away) has happened or not, each on its own. A
+  rename is two of them, so that both names or neither may be there; a file that takes another's place is one: the name
+  leads to the old one or to the new one.
 - A file or folder whose own folder is lost is lost.
 
     disk = Disk.empty(Path("/store"))

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.device import contents, install, provision, switch
-from edgemed.device import store as stores
+from edgemed.device import contents, install, switch
 from edgemed.device.store import Store
-from edgemed.errors import ConfigError, InstallError
+from edgemed.errors import InstallError
 from tests.device import made
 from tests.device.power import Disk, Tree
 
@@ -38,7 +37,11 @@ def installing(release: int, **options: int) -> Callable[[Path], Work]:
 
         def work(store: Store) -> object:
             found = contents.read(store)
-            if found.tentative is not None and found.active is not None and made.release(found.active.bundle) == release:
+            if (
+                found.tentative is not None
+                and found.active is not None
+                and made.release(found.active.bundle) == release
+            ):
                 return None  # done, and only cut before it said so
             return install.install(store, path, check=made.healthy, **options)
 
