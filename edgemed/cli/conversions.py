@@ -145,13 +145,7 @@ def converted(
         calibration=calibration.drawn(split.train.planes, recipe.quantization.calibration, name="train", seed=_SEED),
         preprocessing=recipe.preprocessing,
         fit=lambda twin: fit.fine_tune(twin, recipe, split, progress=bars, checkpoints=checkpoints),
-        gate=converters.Gate(
-            operating_point=recipe.operating_point.name,
-            sensitivity=recipe.operating_point.sensitivity,
-            margin=recipe.gate.margin,
-            share=recipe.gate.share,
-            significance=recipe.gate.significance,
-        ),
+        gate=_gate(recipe),
         description=Description(
             name=recipe.name,
             task=recipe.task,

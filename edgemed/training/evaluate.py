@@ -23,6 +23,7 @@ from edgemed.errors import BundleError, ConfigError
 from edgemed.runtime import decision
 from edgemed.runtime.screener import Screener
 from edgemed.training import division
+from edgemed.training import recipe as recipes
 from edgemed.training.data import Dataset
 from edgemed.training.evaluation import Evaluation, Figure, Interval, PointResult
 from edgemed.training.recipe import Recipe
@@ -96,7 +97,7 @@ def select(bundle: Bundle, dataset: Dataset, recipe: Recipe, split: str) -> NDAr
         raise ConfigError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}{hint}")
     if split == "test":
         return division.test_indices(dataset, recipe.data.splits)
-    found = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
+    found = division.divide(dataset, recipe.data.splits, seed=recipes.division_seed(recipe))
     now = _Trained(seed=recipe.fit.seed, train_images=len(found.train), validation_images=len(found.validation))
     _require_own_division(bundle, now, recipe.name)
     return found.named(split)

@@ -21,28 +21,31 @@ from edgemed.bundle.manifest import Modality, Name, Text
 from edgemed.errors import ConfigError
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime.decision import QualityLimits
+from edgemed.runtime.labels import Labels
+from edgemed.training import sources
 from edgemed.training.augment import Augmentation
 from edgemed.training.division import Splits
+from edgemed.training.network import Network
+from edgemed.training.settings import Count, Distillation, Fit, Rate
 from edgemed.training.sources import Source
 
 __all__ = [
     "Criterion",
     "Data",
-    "Fit",
     "GateLimits",
-    "Model",
     "Quantization",
     "Recipe",
     "available",
+    "division_seed",
     "load",
+    "meaning",
     "network",
+    "outputs",
     "parse",
+    "with_seed",
 ]
 
 _LIMIT_BYTES = 1 << 18
-
-Rate = Annotated[float, Meta(gt=0.0, le=1.0)]
-Count = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,49 +59,25 @@ class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         licence: of the images.
         citation: how their authors ask to be named.
         limits: what the data does not show, for the model card.
+        unreadable: whether one image of train or validation that cannot be read ends the training (``refuse``), or is
+            left out and counted (``skip``).
+        division_seed: draws the groups of a validation that is cut from train, and the folds; None for that of ``fit``.
     """
 
     source: Source
     splits: Splits
+    unreadable: Literal["refuse", "skip"] = "refuse"
+    division_seed: Annotated[int, Meta(ge=0, lt=1 << 31)] | None = None
     licence: Text
     citation: Text
     limits: Text
 
     def __post_init__(self) -> None:
-        if getattr(self.source, "group", None) is None and self.splits.near_duplicate_correlation is None:
+        if not sources.patients_known(self.source) and self.splits.near_duplicate_correlation is None:
             raise ValueError(
                 "splits.near_duplicate_correlation: required where no patients are known: it is what keeps train and "
                 "validation apart"
             )
-
-
-class Model(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A network of the zoo.
-
-    Attributes:
-        pretrained: weights to start from, relative to the data folder; None for random weights.
-        pretrained_sha256: digest of that file.
-    """
-
-    family: Literal["mobilenet_v2"]
-    cut: str
-    alpha: Annotated[float, Meta(gt=0.0, le=2.0)]
-    embedding: Annotated[int, Meta(ge=8, le=1280)]
-    dropout: Annotated[float, Meta(ge=0.0, lt=1.0)]
-    pretrained: str | None
-    pretrained_sha256: str | None
-
-
-class Fit(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Float training: AdamW, linear warm-up, then a cosine to zero."""
-
-    seed: Annotated[int, Meta(ge=0, lt=1 << 31)]
-    epochs: Count
-    batch: Count
-    learning_rate: Rate
-    warmup_epochs: Annotated[float, Meta(ge=0.0)]
-    weight_decay: Annotated[float, Meta(ge=0.0, le=1.0)]
-    label_smoothing: Annotated[float, Meta(ge=0.0, lt=0.5)]
 
 
 class Quantization(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,7 +104,12 @@ class GateLimits(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One training recipe; without a ``model`` it serves the conversion of one that exists."""
+    """One training recipe; without a ``model`` it serves the conversion of one that exists.
+
+    Attributes:
+        labels: K names; for the source's ``normal`` and ``abnormal`` two, in this order, else those of its ``classes``.
+        normal_labels: those that are normal; empty for the first alone. Every other is abnormal.
+    """
 
     schema: Literal[1]
     name: Name
@@ -133,16 +117,29 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     intended_use: Text
     modalities: Annotated[tuple[Modality, ...], Meta(min_length=1)]
     body_part: Text
-    labels: Annotated[tuple[Text, ...], Meta(min_length=2, max_length=2)]
+    labels: Annotated[tuple[Text, ...], Meta(min_length=2, max_length=64)]
+    normal_labels: tuple[Text, ...] = ()
     data: Data
     preprocessing: Preprocessing
-    model: Model | None = None
+    model: Network | None = None
     augmentation: Augmentation
     fit: Fit
+    distillation: Distillation | None = None
     quantization: Quantization
     operating_point: Criterion
     gate: GateLimits = GateLimits()
     quality: QualityLimits
+
+    def __post_init__(self) -> None:
+        classes = self.data.source.classes
+        if classes is None and len(self.labels) != 2:
+            raise ValueError(f"labels: expected two, for normal and abnormal, got {len(self.labels)}")
+        if classes is not None and sorted(classes) != sorted(self.labels):
+            raise ValueError(f"labels: expected those of data.source.classes, {list(classes)}, got {list(self.labels)}")
+        if not set(self.normal_labels) < set(self.labels):
+            raise ValueError(
+                f"normal_labels: expected some of {list(self.labels)}, but not all, got {list(self.normal_labels)}"
+            )
 
 
 def available() -> tuple[str, ...]:
@@ -190,7 +187,34 @@ def parse(raw: bytes, *, source: str, preprocessing: Preprocessing | None = None
     return schema.from_builtins(tree, Recipe, source=source)
 
 
-def network(recipe: Recipe) -> Model:
+def outputs(recipe: Recipe) -> int:
+    """Return K: one logit for two labels, one a label for more."""
+    return 1 if len(recipe.labels) == 2 else len(recipe.labels)
+
+
+def meaning(recipe: Recipe) -> Labels:
+    """Return what the logits of the recipe's model stand for."""
+    if outputs(recipe) == 1:
+        return Labels(names=recipe.labels)
+    return Labels(names=recipe.labels, normal=recipe.normal_labels or recipe.labels[:1])
+
+
+def division_seed(recipe: Recipe) -> int:
+    """Return the seed that divides the data."""
+    return recipe.fit.seed if recipe.data.division_seed is None else recipe.data.division_seed
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """Return a recipe that trains from another seed on the same division of the data."""
+    change = msgspec.structs.replace
+    return change(
+        recipe,
+        fit=change(recipe.fit, seed=seed),
+        data=change(recipe.data, division_seed=division_seed(recipe)),
+    )
+
+
+def network(recipe: Recipe) -> Network:
     """Return the network that a recipe trains.
 
     Raises:

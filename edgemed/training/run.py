@@ -20,7 +20,8 @@ import numpy as np
 import edgemed
 from edgemed import files, schema
 from edgemed.errors import ConfigError
-from edgemed.training import data
+from edgemed.training import data, sources
+from edgemed.training.division import Prepared
 from edgemed.training.prepare import TrainingData
 from edgemed.training.recipe import Recipe
 
@@ -38,11 +39,19 @@ __all__ = [
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of the history."""
+    """One line of the history.
+
+    Attributes:
+        loss: of training, mean over the epoch's batches.
+        validation_loss: cross-entropy, without weights or smoothing; None in a run older than it.
+        learning_rate: after the epoch; likewise.
+    """
 
     epoch: int
     loss: float
     validation_auc: float
+    validation_loss: float | None = None
+    learning_rate: float | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,8 +60,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes:
         data_path: the data folder, absolute, on the machine that trained.
         train_digest, validation_digest: of names, labels and planes.
+        prepared: what was moved between the splits and left out of them.
         pretrained_sha256: of the weights it started from; None for random ones.
         best_epoch: the epoch that ``model.keras`` holds, from 0; None before the first one.
+        teachers: digests of the models it learned from beside the labels.
         versions: of Python and the libraries.
     """
 
@@ -65,7 +76,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     validation_digest: str
     moved_to_validation: int
     pretrained_sha256: str | None
+    teachers: tuple[str, ...] = ()
     versions: dict[str, str]
+    prepared: Prepared = Prepared()
     history: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
 
@@ -91,6 +104,7 @@ def summary(run: Run) -> dict[str, object]:
         "train_images": run.train_images,
         "validation_images": run.validation_images,
         "moved_to_validation": run.moved_to_validation,
+        "left_out": sum(msgspec.to_builtins(run.prepared).values()) - run.prepared.moved_to_validation,
         "epochs": len(run.history),
         "best_epoch": None if best is None else best.epoch + 1,
         "validation_auc": None if best is None else best.validation_auc,
@@ -105,7 +119,8 @@ def reconsidered(run: Run, recipe: Recipe) -> Run:
     Raises:
         ConfigError: the recipe differs in what the float model was trained by.
     """
-    for part in ("name", "task", "data", "preprocessing", "model", "augmentation", "fit"):
+    trained_by = ("name", "task", "labels", "normal_labels", "data", "preprocessing", "model", "augmentation", "fit")
+    for part in (*trained_by, "distillation"):
         if getattr(recipe, part) != getattr(run.recipe, part):
             raise ConfigError(f"recipe: {part}: differs from what the run was trained by; train again with this recipe")
     return msgspec.structs.replace(run, recipe=recipe)
@@ -113,7 +128,7 @@ def reconsidered(run: Run, recipe: Recipe) -> Run:
 
 def separation(recipe: Recipe) -> str:
     """Return in words what keeps train and validation apart, for the model card."""
-    known = getattr(recipe.data.source, "group", None) is not None
+    known = sources.patients_known(recipe.data.source)
     limit = recipe.data.splits.near_duplicate_correlation
     ways = ["patient"] if known else []
     if limit is not None:
@@ -121,8 +136,10 @@ def separation(recipe: Recipe) -> str:
     return f"Validation shares no {' and no '.join(ways)} with train" + ("." if known else "; patients are not known.")
 
 
-def described(recipe: Recipe, folder: Path, split: TrainingData, pretrained: Path | None) -> Run:
-    """Return a run without an epoch: what is about to be trained, on what, from which weights."""
+def described(
+    recipe: Recipe, folder: Path, split: TrainingData, *, pretrained: Path | None, teachers: tuple[str, ...] = ()
+) -> Run:
+    """Return a run without an epoch: what is about to be trained, on what, from which weights and teachers."""
     return Run(
         schema=1,
         recipe=recipe,
@@ -132,7 +149,9 @@ def described(recipe: Recipe, folder: Path, split: TrainingData, pretrained: Pat
         validation_images=len(split.validation.names),
         validation_digest=data.digest(split.validation),
         moved_to_validation=split.moved,
+        prepared=split.prepared,
         pretrained_sha256=None if pretrained is None else files.sha256_file(pretrained),
+        teachers=teachers,
         versions=_versions(),
     )
 
@@ -176,7 +195,7 @@ def continued(begun: Run, now: Run, out: Path) -> Run:
     Raises:
         ConfigError: one of them differs.
     """
-    same = ("recipe", "train_digest", "validation_digest", "pretrained_sha256")
+    same = ("recipe", "train_digest", "validation_digest", "pretrained_sha256", "teachers")
     for name in same:
         if getattr(begun, name) != getattr(now, name):
             raise ConfigError(f"{out}: the {name} differs from the run to resume; start a new run in another --out")
