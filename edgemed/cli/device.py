@@ -60,21 +60,20 @@ def init(
             "name the keys of your product with --trust"
         )
     if json:
-        keys = {"ed25519": made.identity.signing.raw.hex(), "x25519": made.identity.encryption.hex()}
         output.print_json(
             {
                 "result": result,
                 "store": path,
                 "target": target_id,
                 "device": made.identity.device_id,
-                "public_keys": keys,
+                "recipient": made.identity.recipient,
                 "trusted": keyids,
             }
         )
         return
     lines = [("store", f"{path} ({result})"), ("target", target_id), ("device", made.identity.device_id)]
-    public = [("public key", str(path / "identity" / f"{name}.pub")) for name in ("ed25519", "x25519")]
-    output.fields([*lines, *public, *(("trusts", keyid) for keyid in keyids)])
+    public = ("public key", str(path / "identity" / "signing.pub"))
+    output.fields([*lines, public, ("recipient", made.identity.recipient), *(("trusts", keyid) for keyid in keyids)])
 
 
 @app.command(cls=Once)
@@ -94,6 +93,25 @@ def install(
 
     done = installs.install(_opened(store), file, tentative=tentative, strict_latency=strict_latency)
     _show_installed(done, json=json)
+
+
+@app.command("import", cls=Once)
+def import_folder(
+    folder: Path = typer.Argument(
+        ..., parser=arguments.path, metavar="DIR", help="Mounted stick or card that 'edgemed flash --to DIR' wrote."
+    ),
+    store: Path | None = _STORE,
+    json: bool = _JSON,
+) -> None:
+    """Install the newest bundle of a stick that is meant for this device, and leave an answer on the stick."""
+    from edgemed.device import importing
+
+    done = importing.bring(_opened(store), folder)
+    for sentence in done.choice.passed_over:
+        output.note(f"edgemed: passed over: {sentence}")
+    if done.answer is None:
+        output.note(f"edgemed: {done.choice.folder}: cannot be written, so no answer was left there")
+    _show_installed(done.installed, json=json)
 
 
 @app.command(cls=Once)
