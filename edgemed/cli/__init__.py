@@ -31,6 +31,7 @@ from edgemed.cli import (
     output,
     screen,
     train,
+    wheelhouse,
 )
 from edgemed.cli.arguments import Once
 from edgemed.errors import EdgemedError
@@ -56,6 +57,7 @@ app.command(cls=Once, short_help="Make it int8 and prove that it still screens."
 app.command(cls=Once, short_help="Say which operators of a model a device will run, and where.")(compat.compat)
 app.command(cls=Once, short_help="Measure a bundle on labelled images.")(evaluate.evaluate)
 app.command(cls=Once, short_help="Bring a bundle onto a device or a fleet.")(flash.flash)
+bundle.app.command(cls=Once)(wheelhouse.wheelhouse)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(keys.app, name="keys")
 app.add_typer(device.app, name="device")

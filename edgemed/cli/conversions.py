@@ -199,7 +199,6 @@ def _description(recipe: Recipe) -> Description:
     from edgemed.bundle.manifest import Description
     from edgemed.training import recipe as recipes
 
-    several = recipes.outputs(recipe) > 1
     return Description(
         name=recipe.name,
         task=recipe.task,
@@ -207,7 +206,7 @@ def _description(recipe: Recipe) -> Description:
         modalities=recipe.modalities,
         body_part=recipe.body_part,
         labels=recipe.labels,
-        normal_labels=recipes.normal_labels(recipe) if several else msgspec.UNSET,
+        normal_labels=recipes.meaning(recipe).normal or msgspec.UNSET,
     )
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from edgemed.device.flash import FlashReport
     from edgemed.device.plan import Cargo, Plan
     from edgemed.device.transports import Installing, Transport
+    from edgemed.device.transports.address import DirectoryAddress, SshAddress
+    from edgemed.device.transports.login import SshOptions
 
 __all__ = ["flash"]
 
@@ -37,6 +39,14 @@ def flash(
     ),
     known_hosts: Path | None = typer.Option(None, help="File of host keys; default: yours and the system's."),
     identity: Path | None = typer.Option(None, help="Private SSH key; default: agent and ~/.ssh."),
+    bootstrap: bool = typer.Option(
+        False, "--bootstrap", help="First put edgemed and a store there, from --wheelhouse, without a network."
+    ),
+    wheelhouse: Path | None = typer.Option(None, metavar="DIR", help="Made by 'edgemed bundle wheelhouse'."),
+    trusted: list[Path] = typer.Option(
+        [], "--trust", metavar="KEY", help="With --bootstrap: public key the new store trusts; default: the demo key."
+    ),
+    service: bool = typer.Option(False, "--service", help="With --bootstrap: a systemd unit that screens from there."),
     inventory: Path | None = typer.Option(
         None, metavar="FILE", help="YAML list of devices to flash instead of one; canaries are the first of it."
     ),
@@ -68,6 +78,12 @@ def flash(
     how = Installing(tentative=tentative, strict_latency=strict_latency)
     ask = _ask if inventory is None and sys.stdin.isatty() else None
     options = SshOptions(known_hosts=known_hosts, identity=identity, ask=ask)
+    _require_sense(
+        bootstrap=bootstrap,
+        dry_run=dry_run,
+        inventory=inventory is not None,
+        needs={"--wheelhouse": wheelhouse, "--trust": trusted, "--service": service},
+    )
     if inventory is not None:
         _require_absent("--inventory", {"--device": device, "--to": to})
         cargo = flashing.cargo(_located(bundle))
@@ -81,7 +97,10 @@ def flash(
         raise ConfigError("flash: expected --device ID and --to ADDRESS, or --inventory FILE")
     target = targets.load(device)
     cargo = flashing.cargo(_located(bundle))
-    way = opening.opened(addresses.parse(to, target), device=device, options=options)
+    address = addresses.parse(to, target)
+    if bootstrap:
+        _bootstrap(address, device, options, wheelhouse, trusted, service=service)
+    way = opening.opened(address, device=device, options=options)
     if dry_run:
         _print_plan(asyncio.run(_drawn(cargo, way, device, how)), json=json)
         return
@@ -94,6 +113,56 @@ def _require_absent(other: str, given: dict[str, object]) -> None:
     """Refuse options that another one makes meaningless, so that none is passed over unseen."""
     if named := [name for name, value in given.items() if value]:
         raise ConfigError(f"{other}: expected without {' and '.join(named)}, which the inventory has for each device")
+
+
+def _require_sense(*, bootstrap: bool, dry_run: bool, inventory: bool, needs: dict[str, object]) -> None:
+    """Refuse options of provisioning that do not go together."""
+    if bootstrap and (inventory or dry_run):
+        raise ConfigError("--bootstrap: expected with one device, and without --dry-run; it writes to the device")
+    if bootstrap and not needs["--wheelhouse"]:
+        raise ConfigError("--bootstrap: expected with --wheelhouse DIR; make it with 'edgemed bundle wheelhouse'")
+    if not bootstrap and (named := [name for name, value in needs.items() if value]):
+        raise ConfigError(f"{' and '.join(named)}: expected with --bootstrap only")
+
+
+def _bootstrap(
+    address: SshAddress | DirectoryAddress,
+    device: str,
+    options: SshOptions,
+    wheelhouse: Path | None,
+    trusted: list[Path],
+    *,
+    service: bool,
+) -> None:
+    """Provision one device, and say on stderr what came of it."""
+    import asyncio
+
+    from edgemed import files
+    from edgemed.bundle import keys
+    from edgemed.device import bootstrap as bootstraps
+    from edgemed.device import wheelhouse as wheelhouses
+    from edgemed.device.transports import ssh
+    from edgemed.device.transports.address import SshAddress
+
+    if not isinstance(address, SshAddress) or wheelhouse is None:
+        raise ConfigError(f"--bootstrap: expected --to ssh://..., got {str(address)!r}: a folder runs nothing")
+    house = wheelhouses.read(wheelhouse)
+    trust = [files.read_bounded(path, limit_bytes=keys.KEY_LIMIT_BYTES, error=ConfigError) for path in trusted]
+
+    async def work() -> bootstraps.Bootstrapped:
+        async with ssh.connected(address, options) as session:
+            with progress.transfer() as bars:
+                return await bootstraps.bootstrap(
+                    session, house, wheelhouse, target=device, trust=trust, service=service, progress=bars
+                )
+
+    done = asyncio.run(work())
+    made = (
+        "store made" if done.store_made else "store kept",
+        None if done.service is None else f"service {done.service}",
+    )
+    state = "installed" if done.is_new else "there already"
+    output.note(f"{address}: edgemed {done.runtime} {state}, {', '.join(word for word in made if word)}")
 
 
 async def _drawn(cargo: Cargo, way: AbstractAsyncContextManager[Transport], device: str, how: Installing) -> Plan:

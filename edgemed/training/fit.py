@@ -9,7 +9,6 @@ Every file is written aside and renamed. An epoch counts once ``run.json`` names
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -105,7 +104,7 @@ def train_on(
 def _epochs(
     run: Run, split: TrainingData, out: Path, *, pretrained: Path | None, teacher: Teacher | None, progress: Progress
 ) -> Run:
-    recipe, steps = run.recipe, math.ceil(len(split.train.names) / run.recipe.fit.batch)
+    recipe, steps = run.recipe, Batches.count(run.recipe, split.train)
     done = len(run.history)
     learning = learner.new(recipe, steps=steps, pretrained=None if done else pretrained)
     if done:
@@ -143,7 +142,7 @@ def _epoch(
         learning.model, recipe, split, epoch=epoch, progress=progress, teacher=teacher, callbacks=learning.callbacks()
     )
     learning.refresh()
-    found = validation.measured(learning.kept, split.validation, normal=recipes.normal_indices(recipe), epoch=epoch)
+    found = validation.measured(learning.kept, split.validation, labels=recipes.meaning(recipe), epoch=epoch)
     progress.note(
         f"epoch {epoch + 1}/{recipe.fit.epochs}: loss {loss:.4f}, validation AUC {found.auc:.4f}, "
         f"validation loss {found.loss:.4f}"
@@ -204,7 +203,7 @@ def fine_tune(
         ConfigError: the disk refuses a checkpoint; what was whole stays.
     """
     epochs = recipe.quantization.epochs
-    steps = math.ceil(len(split.train.names) / recipe.fit.batch)
+    steps = Batches.count(recipe, split.train)
     place = _place(checkpoints, twin, recipe, split)
     compile_for(twin, recipe, epochs=epochs, learning_rate=recipe.quantization.learning_rate, steps=steps)
     begun = 0 if place is None else checkpoint.restore(place, twin)

@@ -21,6 +21,7 @@ from edgemed.bundle.manifest import Modality, Name, Text
 from edgemed.errors import ConfigError
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime.decision import QualityLimits
+from edgemed.runtime.labels import Labels
 from edgemed.training import criteria, sources
 from edgemed.training.augment import Augmentation
 from edgemed.training.criteria import Criterion, Indeterminate
@@ -39,9 +40,8 @@ __all__ = [
     "available",
     "division_seed",
     "load",
+    "meaning",
     "network",
-    "normal_indices",
-    "normal_labels",
     "outputs",
     "parse",
     "points",
@@ -203,20 +203,16 @@ def active(recipe: Recipe) -> str | None:
     return recipe.active
 
 
-def normal_labels(recipe: Recipe) -> tuple[str, ...]:
-    """Return the labels that are no finding, in their order."""
-    return tuple(recipe.labels[index] for index in normal_indices(recipe))
-
-
 def outputs(recipe: Recipe) -> int:
     """Return K: one logit for two labels, one a label for more."""
     return 1 if len(recipe.labels) == 2 else len(recipe.labels)
 
 
-def normal_indices(recipe: Recipe) -> tuple[int, ...]:
-    """Return which labels are no finding, as places in ``labels``."""
-    normal = recipe.normal_labels or recipe.labels[:1]
-    return tuple(index for index, label in enumerate(recipe.labels) if label in normal)
+def meaning(recipe: Recipe) -> Labels:
+    """Return what the logits of the recipe's model stand for."""
+    if outputs(recipe) == 1:
+        return Labels(names=recipe.labels)
+    return Labels(names=recipe.labels, normal=recipe.normal_labels or recipe.labels[:1])
 
 
 def division_seed(recipe: Recipe) -> int:

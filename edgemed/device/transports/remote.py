@@ -35,6 +35,7 @@ __all__ = [
     "command",
     "install_words",
     "installed",
+    "require_success",
     "shell",
     "status",
     "status_words",
@@ -145,7 +146,7 @@ def installed(answer: Answer, *, place: str) -> Installed:
 
 
 def _document(answer: Answer, kind: type[Value], *, what: str, place: str) -> Value:
-    _require_success(answer, what=what, place=place)
+    require_success(answer, what=what, place=place)
     if len(answer.stdout) > ANSWER_LIMIT_BYTES:
         raise DeviceError(
             f"{place}: 'edgemed {what} --json' printed more than {ANSWER_LIMIT_BYTES} bytes, expected one document"
@@ -159,7 +160,13 @@ def _document(answer: Answer, kind: type[Value], *, what: str, place: str) -> Va
         ) from err
 
 
-def _require_success(answer: Answer, *, what: str, place: str) -> None:
+def require_success(answer: Answer, *, what: str, place: str) -> None:
+    """Return when a command of edgemed has succeeded.
+
+    Raises:
+        DeviceError: no edgemed there, or it ended without words of its own.
+        EdgemedError: the device's own refusal, of its class.
+    """
     if answer.code == 0:
         return
     if answer.code in _NOT_FOUND:

@@ -114,7 +114,7 @@ def test_ctrl_c_between_the_two_files_leaves_no_install_folder(tmp_path: Path) -
                 progress=fakes.Progress(),
             )
         )
-    with pytest.raises(ConfigError, match="has no edgemed-install.json"):
+    with pytest.raises(ConfigError, match=r"has no edgemed-install\.json"):
         directory.read(tmp_path)
 
 
