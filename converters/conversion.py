@@ -17,6 +17,7 @@ from pathlib import Path
 
 import keras
 import msgspec
+import numpy as np
 
 from converters import calibration as calibrations
 from converters import card, contract, division, emission, judgement, parity, report, scaling, translation, vectors
@@ -94,8 +95,8 @@ def convert(
     started = clock()
     devices = (target,) if isinstance(target, Target) else tuple(target)
     emission.require(devices, mode)
-    labels = _labels(description)
-    parts = division.of(validation, share=gate.share, seed=judgement.SEED, labels=labels)
+    labels = _labels(description, validation)
+    parts = division.of(validation, share=gate.share, seed=judgement.SEED)
     folds = None if out_of_fold is None else scaling.of_folds(out_of_fold)
     adapted = contract.adapted(model, input_range=input_range, validation=validation, labels=labels)
     for line in adapted.notes:
@@ -125,7 +126,7 @@ def convert(
         emitted,
         translated.raw,
         validation.planes,
-        labels.abnormal(validation.labels),
+        validation.abnormal.astype(np.int64),
         rule=judged.rule,
         meaning=labels,
     )
@@ -158,13 +159,20 @@ def convert(
     )
 
 
-def _labels(description: Description) -> Labels:
+def _labels(description: Description, validation: LabelledPlanes) -> Labels:
     """Return what the logits stand for: one for each label where some are called normal."""
     normal = description.normal_labels
     try:
-        return Labels(names=description.labels, normal=() if isinstance(normal, msgspec.UnsetType) else normal)
+        found = Labels(names=description.labels, normal=() if isinstance(normal, msgspec.UnsetType) else normal)
     except ValueError as err:
         raise ConfigError(f"{description.name}: {err}; correct the recipe") from err
+    given = validation.label_names, validation.normal_labels
+    if found.count > 1 and (found.names, found.normal) != given:
+        raise ConfigError(
+            f"{description.name}: labels: expected those of the images, {', '.join(given[0])} (normal: "
+            f"{', '.join(given[1])}), got {', '.join(found.names)} (normal: {', '.join(found.normal)})"
+        )
+    return found
 
 
 def _golden(judged: Judgement, validation: LabelledPlanes, preprocessing: Preprocessing) -> dict[str, bytes]:

@@ -63,7 +63,7 @@ class Data:
     @property
     def abnormal(self) -> NDArray[np.int64]:
         """Return 0 normal or 1 abnormal of each validation image, (n,)."""
-        return self.labels.abnormal(self.validation.labels)
+        return self.validation.abnormal.astype(np.int64)
 
     @property
     def groups(self) -> NDArray[np.str_] | None:
