@@ -4,7 +4,8 @@ Every image of train and validation stands there once, without its name. No mode
 that thresholds may be chosen on all of them; training writes the document, conversion reads it.
 
     found = out_of_fold.read(Path("runs/cxr/out_of_fold.json"))
-    out_of_fold.require_own(found, recipe="chest-xray", labels=("normal", "pneumonia"), images=digest)
+    images = out_of_fold.digest((train, validation))
+    out_of_fold.require_own(found, recipe="chest-xray", labels=("normal", "pneumonia"), images=images, source="...")
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ Every file is written aside and renamed. An epoch counts once ``run.json`` names
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -110,7 +109,7 @@ def train_on(
 def _epochs(
     run: Run, split: TrainingData, out: Path, *, pretrained: Path | None, teacher: Teacher | None, progress: Progress
 ) -> Run:
-    recipe, steps = run.recipe, math.ceil(len(split.train.names) / run.recipe.fit.batch)
+    recipe, steps = run.recipe, Batches.count(run.recipe, split.train)
     done = len(run.history)
     learning = learner.new(recipe, steps=steps, pretrained=None if done else pretrained)
     if done:
@@ -209,7 +208,7 @@ def fine_tune(
         ConfigError: the disk refuses a checkpoint; what was whole stays.
     """
     epochs = recipe.quantization.epochs
-    steps = math.ceil(len(split.train.names) / recipe.fit.batch)
+    steps = Batches.count(recipe, split.train)
     place = _place(checkpoints, twin, recipe, split)
     compile_for(twin, recipe, epochs=epochs, learning_rate=recipe.quantization.learning_rate, steps=steps)
     done = 0 if place is None else checkpoint.restore(place, twin)

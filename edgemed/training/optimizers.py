@@ -11,9 +11,11 @@ import keras
 from keras import ops
 from keras.optimizers.schedules import LearningRateSchedule
 
+from edgemed.errors import ConfigError
+from edgemed.schema import near_match
 from edgemed.training.models import is_head
 
-__all__ = ["BackboneAdamW", "adamw"]
+__all__ = ["BackboneAdamW", "adamw", "freeze_below"]
 
 _CLIP_NORM = 1.0  # of each variable's gradient
 
@@ -31,6 +33,26 @@ def adamw(
         return keras.optimizers.AdamW(schedule, weight_decay=weight_decay, clipnorm=_CLIP_NORM)
     slow = [variable for layer in backbone for variable in layer.trainable_variables]
     return BackboneAdamW(schedule, slow, share=backbone_lr, weight_decay=weight_decay, clipnorm=_CLIP_NORM)
+
+
+def freeze_below(model: keras.Model, name: str | None) -> None:
+    """Freeze the layers before the first whose name starts with ``name``, in place; None freezes nothing.
+
+    Raises:
+        ConfigError: no layer's name starts so.
+    """
+    if name is None:
+        return
+    names = [layer.name for layer in model.layers]
+    place = next((place for place, one in enumerate(names) if one.startswith(name)), None)
+    if place is None:
+        known = [one for one, layer in zip(names, model.layers, strict=True) if layer.weights]
+        raise ConfigError(
+            f"fit.frozen_below: expected the start of a layer's name, got {name!r}{near_match(name, known)}; the "
+            f"network has {known[0]} to {known[-1]}"
+        )
+    for layer in model.layers[:place]:
+        layer.trainable = False
 
 
 class BackboneAdamW(keras.optimizers.AdamW):
