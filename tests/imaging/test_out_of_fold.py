@@ -68,11 +68,11 @@ FAULTS = {
     ),
     "logit that is none": (
         {"answers": [*tree()["answers"], answer(0, "normal", logit="high")]},
-        "out_of_fold.json: answers.4.logit: expected float, got str 'high'",
+        "out_of_fold.json: answers[4].logit: expected `float`, got `str`, value 'high'",
     ),
     "name of a patient": (
         {"answers": [*tree()["answers"], answer(0, "normal", name="x")]},
-        "out_of_fold.json: answers.4.name: unknown key",
+        "out_of_fold.json: answers[4].name: unknown key",
     ),
 }
 
