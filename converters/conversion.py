@@ -167,7 +167,7 @@ def _labels(description: Description, validation: LabelledPlanes) -> Labels:
     except ValueError as err:
         raise ConfigError(f"{description.name}: {err}; correct the recipe") from err
     given = validation.label_names, validation.normal_labels
-    if found.count > 1 and (found.names, found.normal) != given:
+    if found.count > 1 and (found.names, set(found.normal)) != (given[0], set(given[1])):
         raise ConfigError(
             f"{description.name}: labels: expected those of the images, {', '.join(given[0])} (normal: "
             f"{', '.join(given[1])}), got {', '.join(found.names)} (normal: {', '.join(found.normal)})"

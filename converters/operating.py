@@ -177,11 +177,10 @@ def _zone(
         ends = active, active
     low, high = (scaling.logit(end, calibration) for end in ends)
     lacking = max(0.0, 2.0 * tolerance - (high - low))
-    # The thresholds themselves, not what two roundings made of them.
-    return decision.Zone(
-        low=min(active, ends[0], decision.score(low - lacking / 2, calibration)),
-        high=max(active, ends[1], decision.score(high + lacking / 2, calibration)),
-    )
+    if lacking:
+        ends = (decision.score(low - lacking / 2, calibration), decision.score(high + lacking / 2, calibration))
+    # The zone holds the active threshold itself, whatever rounding made of its way to a logit and back.
+    return decision.Zone(low=min(active, ends[0]), high=max(active, ends[1]))
 
 
 def _ends(found: tuple[decision.OperatingPoint, ...], gate: Gate) -> tuple[float, float] | None:
