@@ -1,4 +1,4 @@
-"""``edgemed keys``: make signing keys, and say whose signatures this user trusts."""
+"""``edgemed keys``: make signing keys and trust roots, and say whose signatures this user trusts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from pathlib import Path
 
 import typer
 
-from edgemed.cli import output, passphrase
+from edgemed.cli import output, passphrase, roots
 from edgemed.cli.arguments import Once
 from edgemed.errors import ConfigError
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make signing keys and list the keys you trust.", no_args_is_help=True)
+app = typer.Typer(help="Make keys and trust roots, and list the keys you trust.", no_args_is_help=True)
+app.add_typer(roots.app, name="root")
+app.command(cls=Once)(roots.rotate)
+app.command(cls=Once)(roots.revoke)
 
 
 @app.command(cls=Once)
