@@ -73,8 +73,8 @@ def test_unknown_name_suggests_near_recipe() -> None:
     with pytest.raises(ConfigError) as caught:
         recipes.load("chest-xry")
     assert str(caught.value) == (
-        "chest-xry: expected a recipe file or one of breast-ultrasound, chest-xray, found neither; "
-        "did you mean 'chest-xray'?"
+        "chest-xry: expected a recipe file or one of breast-mnist, breast-ultrasound, chest-xray, pneumonia-mnist, "
+        "found neither; did you mean 'chest-xray'?"
     )
 
 
