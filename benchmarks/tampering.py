@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from edgemed.bundle import trust
 from edgemed.errors import EdgemedError
@@ -26,13 +27,15 @@ from tests.bundle.attacks import Attack
 
 SEED = 20260101
 RANDOM_CHANGES = 10_000
+BITS = "single-bit flips, every bit"
+LIBRARY_ALONE = (BITS,)  # a store sees every byte changed once; eight times would tell nothing more of it
 
 
 def kinds(raw: bytes) -> dict[str, Callable[[], Iterator[Attack]]]:
     """Return the attacks of each kind; bytes are changed in every way that one bit can be, and at random."""
     return {
         "single-byte changes, every byte": lambda: attacks.flips(raw, random.Random(SEED)),
-        "single-bit flips, every bit": lambda: _bits(raw),
+        BITS: lambda: _bits(raw),
         "random multi-byte changes": lambda: attacks.overwrites(raw, random.Random(SEED), count=RANDOM_CHANGES),
         "truncations, every 64 bytes": lambda: attacks.truncations(raw),
         "zip tricks": lambda: attacks.zip_tricks(raw),
@@ -77,27 +80,23 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
     raw = test_tampering.RAW
-    rows, start = [], time.perf_counter()
+    rows: list[dict[str, Any]] = []
+    start = time.perf_counter()
     for kind, generated in kinds(raw).items():
         library = against_library(generated())
-        with tempfile.TemporaryDirectory() as folder:
-            store, changed = against_store(generated(), Path(folder))
-        rows.append(
-            {
-                "kind": kind,
-                "tried": library.total(),
-                "library": dict(library),
-                "installs": dict(store),
-                "stores_changed": changed,
-            }
-        )
+        row = {"kind": kind, "tried": library.total(), "library": dict(library)}
+        if kind not in LIBRARY_ALONE:
+            with tempfile.TemporaryDirectory() as folder:
+                codes, changed = against_store(generated(), Path(folder))
+            row |= {"installs": dict(codes), "stores_changed": changed}
+        rows.append(row)
         print(json.dumps(rows[-1]), flush=True)
     result = {"bundle_bytes": len(raw), "seed": SEED, "seconds": round(time.perf_counter() - start, 1), "kinds": rows}
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     allowed = set(test_tampering.REFUSALS)
-    bad = sum(set(row["library"]) - allowed != set() or set(row["installs"]) - allowed != set() for row in rows)
-    bad += sum(row["stores_changed"] for row in rows)
+    bad = sum(not allowed >= {*row["library"], *row.get("installs", ())} for row in rows)
+    bad += sum(row.get("stores_changed", 0) for row in rows)
     print(f"{sum(row['tried'] for row in rows)} attacks on {len(raw)} bytes, {bad} kinds or stores that failed")
     return 1 if bad else 0
 

@@ -29,6 +29,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         origin: who trained the float model; of one from elsewhere nothing is known but its file.
         float_sha256: digest of the float model's file; None where it came as a value.
         pretrained_sha256: digest of the weights that training started from; None for random or unknown ones.
+        pretrained_licence: of these weights; None where nobody has stated one.
         train_images, validation_images: and the digests of their names, labels and planes.
         history: (loss, validation AUC) of each float epoch.
         quantization_epochs: of the twin; 0 where none was trained.
@@ -47,6 +48,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     origin: Literal["edgemed train", "elsewhere"]
     float_sha256: str | None
     pretrained_sha256: str | None
+    pretrained_licence: str | None = None
     train_images: int
     train_digest: str
     validation_images: int
@@ -216,4 +218,7 @@ def _of_tolerance(tolerance: Tolerance | None) -> list[str]:
 
 
 def _start(facts: Facts) -> str:
-    return "random weights" if facts.pretrained_sha256 is None else f"pretrained weights, {facts.pretrained_sha256}"
+    if facts.pretrained_sha256 is None:
+        return "random weights"
+    licence = "" if facts.pretrained_licence is None else f", licence {facts.pretrained_licence}"
+    return f"pretrained weights, {facts.pretrained_sha256}{licence}"

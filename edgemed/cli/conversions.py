@@ -247,6 +247,7 @@ def _facts(given: Source, split: TrainingData, mode: Mode) -> Facts:
         origin="elsewhere" if run is None else "edgemed train",
         float_sha256=files.sha256_file(given.model),
         pretrained_sha256=None if run is None else run.pretrained_sha256,
+        pretrained_licence=_licence(given),
         train_images=len(split.train.names),
         train_digest=data.digest(split.train),
         validation_images=len(split.validation.names),
@@ -258,6 +259,14 @@ def _facts(given: Source, split: TrainingData, mode: Mode) -> Facts:
         versions={} if run is None else run.versions,
         converter_versions=_versions(),
     )
+
+
+def _licence(given: Source) -> str | None:
+    """Return the licence of the weights that training started from, if they are those that the recipe speaks of."""
+    model, run = given.recipe.model, given.run
+    if run is None or model is None or run.pretrained_sha256 is None:
+        return None
+    return model.pretrained_licence if run.pretrained_sha256 == model.pretrained_sha256 else None
 
 
 def _versions() -> dict[str, str]:
