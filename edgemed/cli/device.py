@@ -147,6 +147,47 @@ def rollback(store: Path | None = _STORE, json: bool = _JSON) -> None:
 
 
 @app.command(cls=Once)
+def trust(
+    root: Path = typer.Argument(..., parser=arguments.path, metavar="ROOT", help="Trust root that follows this one."),
+    store: Path | None = _STORE,
+    json: bool = _JSON,
+) -> None:
+    """Put a newer trust root in force: new keys, other thresholds, revoked keys; signed by the old root's keys."""
+    from edgemed.device import authority, contents
+
+    opened = _opened(store)
+    newer = authority.trust(opened, root)
+    _warn(contents.read(opened).warnings)
+    keyids = [key.keyid for key in newer.root.every_key]
+    if json:
+        output.print_json({"root_version": newer.root.version, "trusted": keyids, "revoked": newer.root.revoked})
+    else:
+        lines = [("root", f"version {newer.root.version}"), *(("trusts", keyid) for keyid in keyids)]
+        output.fields([*lines, *(("revoked", keyid) for keyid in newer.root.revoked)])
+
+
+@app.command(cls=Once)
+def overlay(
+    file: Path = typer.Argument(..., parser=arguments.path, metavar="FILE", help="Signed decision overlay."),
+    store: Path | None = _STORE,
+    json: bool = _JSON,
+) -> None:
+    """Put newer thresholds for the active bundle in force; the bundle itself stays as it is."""
+    from edgemed.bundle.overlay import decision_version
+    from edgemed.device import authority
+
+    decided = authority.overlay(_opened(store), file)
+    name, version = decided.manifest.name, decision_version(decided)
+    if json:
+        digest = None if decided.overlay is None else decided.overlay.digest
+        output.print_json(
+            {"bundle": {"name": name, "digest": decided.digest}, "decision_version": version, "overlay": digest}
+        )
+    else:
+        output.fields([("bundle", f"{name} {decided.manifest.version}"), ("decision version", str(version))])
+
+
+@app.command(cls=Once)
 def history(store: Path | None = _STORE, json: bool = _JSON) -> None:
     """List what was done to the store, newest last; times are what the device's clock said."""
     opened = _opened(store)

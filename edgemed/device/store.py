@@ -51,6 +51,7 @@ __all__ = [
     "FOLDERS",
     "FORMAT",
     "INCOMING",
+    "OVERLAY_LIMIT_BYTES",
     "SCHEMA",
     "SLOTS",
     "SYSTEM_STORE",
@@ -72,7 +73,9 @@ FOLDERS = ("slots", "slots/a", "slots/b", "trust", "overlays", "inbox", "records
 SYSTEM_STORE = Path("/var/lib/edgemed")
 """Where targets that are a device of their own keep their store; a test compares it with their files."""
 
-_SMALL_LIMIT_BYTES = 256 << 10
+OVERLAY_LIMIT_BYTES = 256 << 10
+
+_SMALL_LIMIT_BYTES = 4096
 
 
 class _Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +184,7 @@ class Store:
             return {}
         except OSError as err:
             raise DeviceError(f"{folder}: cannot be read: {err.strerror or err}; check the device's disk") from err
-        return {name: _read(self.fs, folder / name, _SMALL_LIMIT_BYTES) for name in names if name.endswith(".dsse")}
+        return {name: _read(self.fs, folder / name, OVERLAY_LIMIT_BYTES) for name in names if name.endswith(".dsse")}
 
     def verified(self, raw: bytes, *, source: Path) -> Bundle:
         """Return the bundle in a file's bytes, after every check of `edgemed.bundle.trust` and for this target.
