@@ -72,7 +72,7 @@ FOLDERS = ("slots", "slots/a", "slots/b", "trust", "overlays", "inbox", "records
 SYSTEM_STORE = Path("/var/lib/edgemed")
 """Where targets that are a device of their own keep their store; a test compares it with their files."""
 
-_SMALL_LIMIT_BYTES = 256 << 10
+_SMALL_LIMIT_BYTES = 4096
 
 
 class _Format(msgspec.Struct, frozen=True, kw_only=True):
