@@ -173,7 +173,8 @@ def test_roots_of_features_keep_their_order_and_sign(features: list[float], offs
     found = decision.rooted(values, offset)
     assert (np.diff(found) >= 0).all()
     assert (found * values >= 0).all()
-    np.testing.assert_allclose(found, [math.copysign(math.sqrt(abs(x) + offset) - math.sqrt(offset), x) for x in values])
+    expected = [math.copysign(math.sqrt(abs(x) + offset) - math.sqrt(offset), x) for x in values]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
 def test_gauge_with_an_offset_measures_the_roots_of_features() -> None:
