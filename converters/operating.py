@@ -22,7 +22,7 @@ from converters.gate import Gate, Indeterminate
 from converters.scaling import Folds
 from edgemed.runtime import decision
 
-__all__ = ["Answered", "Basis", "basis", "decision_rule", "notes"]
+__all__ = ["Answered", "Basis", "basis", "decision_rule", "notes", "require_useful"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,9 +106,6 @@ def decision_rule(
         logit_tolerance: largest difference of a logit between back ends.
         quality: limits before inference.
         limits: of the domain; None where the model has no embedding.
-
-    Raises:
-        GateError: a criterion is met only by a threshold that decides nothing.
     """
     found = _points(chosen_on, answered, gate)
     return decision.DecisionRule(
@@ -122,6 +119,16 @@ def decision_rule(
         quality=quality,
         out_of_distribution=limits,
     )
+
+
+def require_useful(rule: decision.DecisionRule, gate: Gate) -> None:
+    """Return when each operating point of a document decides something.
+
+    Raises:
+        GateError: a criterion is met only where every image alerts, or none does.
+    """
+    for criterion, found in zip(gate.points, rule.operating_points, strict=True):
+        points.require_useful(criterion, found)
 
 
 def notes(rule: decision.DecisionRule, gate: Gate) -> tuple[str, ...]:

@@ -229,7 +229,10 @@ def test_answers_of_folds_that_are_missing_are_refused(
     found = _refused(
         capsys, _finished(run), "--target", "generic-x86-64", "--out", tmp_path / "out", "--out-of-fold", "x.json"
     )
-    assert found == (2, "edgemed: x.json: cannot be read: No such file or directory\n")
+    assert found == (
+        2,
+        "edgemed: x.json: cannot be read: No such file or directory; check the path and its permissions\n",
+    )
 
 
 def test_answers_of_folds_beside_a_run_are_taken(run: Path) -> None:
