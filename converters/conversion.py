@@ -17,9 +17,22 @@ from pathlib import Path
 
 import keras
 import msgspec
+import numpy as np
 
 from converters import calibration as calibrations
-from converters import card, contract, division, emission, judgement, parity, report, scaling, translation, vectors
+from converters import (
+    card,
+    contract,
+    division,
+    emission,
+    judgement,
+    operating,
+    parity,
+    report,
+    scaling,
+    translation,
+    vectors,
+)
 from converters.answers import Answers
 from converters.artifact import Artifact
 from converters.calibration import Calibration
@@ -89,13 +102,14 @@ def convert(
             description contradict each other.
         ConversionError: the model cannot be made one of the contract, a layer cannot be quantized, the export is not
             fully int8, calibration does not fit the model, a peer failed, or a source frame no longer gives its plane.
-        GateError: the converted model fails the parity gate, or its logits cannot be calibrated.
+        GateError: the converted model fails the parity gate, its logits cannot be calibrated, or a criterion is met
+            only by a threshold that decides nothing.
     """
     started = clock()
     devices = (target,) if isinstance(target, Target) else tuple(target)
     emission.require(devices, mode)
-    labels = _labels(description)
-    parts = division.of(validation, share=gate.share, seed=judgement.SEED, labels=labels)
+    labels = _labels(description, validation)
+    parts = division.of(validation, share=gate.share, seed=judgement.SEED)
     folds = None if out_of_fold is None else scaling.of_folds(out_of_fold)
     adapted = contract.adapted(model, input_range=input_range, validation=validation, labels=labels)
     for line in adapted.notes:
@@ -121,11 +135,12 @@ def convert(
         asked=Asked(peers=peers, others=emitted.comparable),
     )
     parity.require(judged.parity, judged.flips)
+    operating.require_useful(judged.rule, gate)
     agreed = emission.agreements(
         emitted,
         translated.raw,
         validation.planes,
-        labels.abnormal(validation.labels),
+        validation.abnormal.astype(np.int64),
         rule=judged.rule,
         meaning=labels,
     )
@@ -158,13 +173,20 @@ def convert(
     )
 
 
-def _labels(description: Description) -> Labels:
+def _labels(description: Description, validation: LabelledPlanes) -> Labels:
     """Return what the logits stand for: one for each label where some are called normal."""
     normal = description.normal_labels
     try:
-        return Labels(names=description.labels, normal=() if isinstance(normal, msgspec.UnsetType) else normal)
+        found = Labels(names=description.labels, normal=() if isinstance(normal, msgspec.UnsetType) else normal)
     except ValueError as err:
         raise ConfigError(f"{description.name}: {err}; correct the recipe") from err
+    given = validation.label_names, validation.normal_labels
+    if found.count > 1 and (found.names, set(found.normal)) != (given[0], set(given[1])):
+        raise ConfigError(
+            f"{description.name}: labels: expected those of the images, {', '.join(given[0])} (normal: "
+            f"{', '.join(given[1])}), got {', '.join(found.names)} (normal: {', '.join(found.normal)})"
+        )
+    return found
 
 
 def _golden(judged: Judgement, validation: LabelledPlanes, preprocessing: Preprocessing) -> dict[str, bytes]:

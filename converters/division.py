@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from edgemed import statistics
 from edgemed.errors import ConfigError
 from edgemed.imaging.labelled import LabelledPlanes
-from edgemed.runtime.labels import ONE_LOGIT, Labels
 
 __all__ = ["FEWEST", "Parts", "of"]
 
@@ -37,20 +36,19 @@ class Parts:
         self.gate.setflags(write=False)
 
 
-def of(validation: LabelledPlanes, *, share: float, seed: int, labels: Labels = ONE_LOGIT) -> Parts:
+def of(validation: LabelledPlanes, *, share: float, seed: int) -> Parts:
     """Return the two parts; equal groups, labels and seed give equal parts, whatever the order of the images.
 
     Args:
         validation: its groups stay whole; without groups each image is one.
-        share: of each label's images for the gate part, above 0 and below 1.
+        share: of the normal and of the abnormal images for the gate part, above 0 and below 1.
         seed: which groups.
-        labels: say which of them are abnormal.
 
     Raises:
         ConfigError: a part would have fewer than `FEWEST` images of a label.
     """
     groups = np.array(validation.names if validation.groups is None else validation.groups, dtype=np.str_)
-    abnormal = labels.abnormal(validation.labels)
+    abnormal = validation.abnormal.astype(np.int64)
     chosen = statistics.groups_holding(abnormal, groups, share, rng=np.random.default_rng(seed))
     of_gate = np.isin(groups, sorted(chosen))
     parts = Parts(operating=np.flatnonzero(~of_gate), gate=np.flatnonzero(of_gate))

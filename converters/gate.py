@@ -9,8 +9,6 @@ import enum
 from dataclasses import dataclass
 from typing import Literal
 
-from edgemed import statistics
-
 __all__ = ["Criterion", "Gate", "Indeterminate"]
 
 
@@ -63,12 +61,6 @@ class Criterion:
     def promised(self) -> float | None:
         """The rate that is claimed; None of a balanced point, which claims none."""
         return self.sensitivity if self.specificity is None else self.specificity
-
-    def kept(self, rates: statistics.Rates) -> statistics.Estimate | None:
-        """Return the rate that the criterion is about; None of a balanced point, or where a class has no image."""
-        if self.sensitivity is not None:
-            return rates.sensitivity
-        return None if self.specificity is None else rates.specificity
 
 
 @dataclass(frozen=True, kw_only=True)

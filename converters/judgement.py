@@ -63,7 +63,7 @@ class Data:
     @property
     def abnormal(self) -> NDArray[np.int64]:
         """Return 0 normal or 1 abnormal of each validation image, (n,)."""
-        return self.labels.abnormal(self.validation.labels)
+        return self.validation.abnormal.astype(np.int64)
 
     @property
     def groups(self) -> NDArray[np.str_] | None:
@@ -140,7 +140,7 @@ def of(
 
     Raises:
         ConversionError: a peer failed, or answers something else.
-        GateError: the logits of a model cannot be calibrated, or a criterion is met only by deciding nothing.
+        GateError: the logits of a model cannot be calibrated.
     """
     validation, parts = data.validation, data.parts
     reference = answers.of(backends.load(raw, backend="litert"), validation.planes, labels=data.labels)

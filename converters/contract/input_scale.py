@@ -36,7 +36,7 @@ def require_grey_levels(model: keras.Model, validation: LabelledPlanes, *, label
     Raises:
         ConversionError: names the range that suits the model.
     """
-    abnormal = labels.abnormal(validation.labels)
+    abnormal = validation.abnormal.astype(np.int64)
     chosen = np.sort(np.concatenate([np.flatnonzero(abnormal == kind)[:_EACH] for kind in (0, 1)]))
     truth = abnormal[chosen]
     if min(truth.sum(), (1 - truth).sum()) < 2:

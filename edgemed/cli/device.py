@@ -146,45 +146,44 @@ def rollback(store: Path | None = _STORE, json: bool = _JSON) -> None:
     _show_active(opened, switch.rollback(opened), json=json)
 
 
-@app.command(cls=Once)
-def trust(
-    root: Path = typer.Argument(..., parser=arguments.path, metavar="ROOT", help="Trust root that follows this one."),
+@app.command("trust", cls=Once)
+def replace_root(
+    root: Path = typer.Argument(..., parser=arguments.path, metavar="ROOT", help="Trust root of the next version."),
     store: Path | None = _STORE,
+    may_stop: bool = typer.Option(
+        False,
+        "--may-stop",
+        help="Take it even where the active bundle is not trusted by it: nothing runs until another is.",
+    ),
     json: bool = _JSON,
 ) -> None:
-    """Put a newer trust root in force: new keys, other thresholds, revoked keys; signed by the old root's keys."""
-    from edgemed.device import authority, contents
+    """Replace the store's trust root by the next one, signed by enough keys of the old and of the new one."""
+    from edgemed.device import authority
 
-    opened = _opened(store)
-    newer = authority.trust(opened, root)
-    _warn(contents.read(opened).warnings)
-    keyids = [key.keyid for key in newer.root.every_key]
+    newer = authority.replace_root(_opened(store), root, may_stop=may_stop).root
     if json:
-        output.print_json({"root_version": newer.root.version, "trusted": keyids, "revoked": newer.root.revoked})
+        output.print_json({"root": newer})
     else:
-        lines = [("root", f"version {newer.root.version}"), *(("trusts", keyid) for keyid in keyids)]
-        output.fields([*lines, *(("revoked", keyid) for keyid in newer.root.revoked)])
+        lines = [("root", f"version {newer.version}"), ("revocation", str(newer.revocation))]
+        output.fields([*lines, *(("revoked", keyid) for keyid in newer.revoked)])
 
 
-@app.command(cls=Once)
-def overlay(
-    file: Path = typer.Argument(..., parser=arguments.path, metavar="FILE", help="Signed decision overlay."),
+@app.command("overlay", cls=Once)
+def add_overlay(
+    overlay: Path = typer.Argument(..., parser=arguments.path, metavar="FILE", help="Decision overlay."),
     store: Path | None = _STORE,
     json: bool = _JSON,
 ) -> None:
-    """Put newer thresholds for the active bundle in force; the bundle itself stays as it is."""
+    """Put newer thresholds in force for the active bundle; 'edgemed bundle overlay' makes and signs them."""
     from edgemed.bundle.overlay import decision_version
     from edgemed.device import authority
 
-    decided = authority.overlay(_opened(store), file)
-    name, version = decided.manifest.name, decision_version(decided)
+    decided = authority.add_overlay(_opened(store), overlay)
+    known = {"name": decided.manifest.name, "version": decided.manifest.version, "digest": decided.digest}
     if json:
-        digest = None if decided.overlay is None else decided.overlay.digest
-        output.print_json(
-            {"bundle": {"name": name, "digest": decided.digest}, "decision_version": version, "overlay": digest}
-        )
+        output.print_json({"bundle": {**known, "decision_version": decision_version(decided), "overlay": True}})
     else:
-        output.fields([("bundle", f"{name} {decided.manifest.version}"), ("decision version", str(version))])
+        output.fields([*known.items(), ("decision version", f"{decision_version(decided)}, by overlay")])
 
 
 @app.command(cls=Once)

@@ -92,6 +92,9 @@ def collect(folder: Path, *, architecture: Architecture, python: str, wheel: Pat
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DOCUMENT).unlink(missing_ok=True)
+        for older in folder.glob("edgemed-*.whl"):
+            if older.resolve() != wheel.resolve():  # pip would keep it beside the new one, or instead of it
+                older.unlink()
     except OSError as err:
         raise ConfigError(f"--out: {folder}: cannot be written: {err.strerror or err}; choose another place") from err
     wanted: Sequence[str] = [str(wheel)]

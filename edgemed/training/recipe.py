@@ -22,8 +22,9 @@ from edgemed.errors import ConfigError
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime.decision import QualityLimits
 from edgemed.runtime.labels import Labels
-from edgemed.training import sources
+from edgemed.training import criteria, sources
 from edgemed.training.augment import Augmentation
+from edgemed.training.criteria import Criterion, Indeterminate
 from edgemed.training.division import Splits
 from edgemed.training.network import Network
 from edgemed.training.settings import Count, Distillation, Fit, Rate
@@ -35,6 +36,7 @@ __all__ = [
     "GateLimits",
     "Quantization",
     "Recipe",
+    "active",
     "available",
     "division_seed",
     "load",
@@ -42,6 +44,7 @@ __all__ = [
     "network",
     "outputs",
     "parse",
+    "points",
     "with_seed",
 ]
 
@@ -88,13 +91,6 @@ class Quantization(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True)
     calibration: Count
 
 
-class Criterion(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The operating point: the largest threshold whose sensitivity on validation is at least this."""
-
-    name: Name
-    sensitivity: Annotated[float, Meta(gt=0.0, lt=1.0)]
-
-
 class GateLimits(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a conversion may lose, and which share of each label's validation images judges it."""
 
@@ -109,6 +105,8 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         labels: K names; for the source's ``normal`` and ``abnormal`` two, in this order, else those of its ``classes``.
         normal_labels: those that are normal; empty for the first alone. Every other is abnormal.
+        operating_point: the one that is asked for; or ``operating_points``, of which ``active`` is in force.
+        indeterminate: which scores are neither an alert nor clear.
     """
 
     schema: Literal[1]
@@ -126,7 +124,10 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fit: Fit
     distillation: Distillation | None = None
     quantization: Quantization
-    operating_point: Criterion
+    operating_point: Criterion | None = None
+    operating_points: tuple[Criterion, ...] = ()
+    active: Name | None = None
+    indeterminate: Indeterminate = "tolerance"
     gate: GateLimits = GateLimits()
     quality: QualityLimits
 
@@ -140,6 +141,9 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"normal_labels: expected some of {list(self.labels)}, but not all, got {list(self.normal_labels)}"
             )
+        if (self.operating_point is None) == (not self.operating_points):
+            raise ValueError("operating_points: expected them or a single operating_point, got both or none")
+        criteria.require_consistent(points(self), active(self), self.indeterminate)
 
 
 def available() -> tuple[str, ...]:
@@ -185,6 +189,18 @@ def parse(raw: bytes, *, source: str, preprocessing: Preprocessing | None = None
             "--preprocessing"
         )
     return schema.from_builtins(tree, Recipe, source=source)
+
+
+def points(recipe: Recipe) -> tuple[Criterion, ...]:
+    """Return every operating point that a recipe asks for."""
+    return recipe.operating_points if recipe.operating_point is None else (recipe.operating_point,)
+
+
+def active(recipe: Recipe) -> str | None:
+    """Return the name of the operating point in force; a single one need not be named."""
+    if recipe.active is None and len(points(recipe)) == 1:
+        return points(recipe)[0].name
+    return recipe.active
 
 
 def outputs(recipe: Recipe) -> int:

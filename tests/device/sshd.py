@@ -93,7 +93,7 @@ def running(folder: Path, *, environment: Mapping[str, str]) -> Iterator[Server]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "-D", "-e", "-f", config], stderr=log, stdin=subprocess.DEVNULL)
         try:
-            _wait(port, process, folder / "log")
+            wait(port, process, folder / "log")
             yield Server(
                 port=port,
                 user=_user(),
@@ -113,7 +113,7 @@ def _user() -> str:
     return getpass.getuser()
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(200):
         if process.poll() is not None:
             pytest.skip(f"sshd does not start here: {log.read_text('utf-8', 'replace').strip()[-300:]}")
@@ -124,11 +124,17 @@ def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 class Wire:
-    """A TCP proxy in front of a server that cuts the line after so many bytes to the server; None lets all through."""
+    """A TCP proxy in front of a server.
 
-    def __init__(self, target_port: int, *, limit_bytes: int | None) -> None:
+    ``limit_bytes`` to the server, and the line is cut; None lets all through. After ``pause_after`` bytes ``paused`` is
+    set, and nothing goes on until ``resume`` is.
+    """
+
+    def __init__(self, target_port: int, *, limit_bytes: int | None, pause_after: int | None = None) -> None:
         self.sent = 0
         self.limit_bytes = limit_bytes
+        self.pause_after = pause_after
+        self.paused, self.resume = threading.Event(), threading.Event()
         self._target_port = target_port
         self._listener = socket.create_server((HOST, 0))
         self.port = int(self._listener.getsockname()[1])
@@ -166,6 +172,9 @@ class Wire:
                 self.sent += min(len(data), left)
                 if left < len(data):
                     self._cut()
+                if self.pause_after is not None and self.sent >= self.pause_after:
+                    self.paused.set()
+                    self.resume.wait(60)
             server.shutdown(socket.SHUT_WR)
 
     def _back(self, server: socket.socket, client: socket.socket) -> None:

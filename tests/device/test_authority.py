@@ -1,116 +1,215 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgemed import files, schema
-from edgemed.bundle import overlay, roles
-from edgemed.bundle import root as roots
+from edgemed.bundle import archive, overlay, trust
 from edgemed.bundle.keys import PrivateKey
-from edgemed.device import authority, contents, install, switch
+from edgemed.bundle.root import Role
+from edgemed.device import authority, contents, install, provision, switch
 from edgemed.device.store import Store
-from edgemed.errors import BundleError, EdgemedError, RollbackError
-from tests.bundle import tiny
+from edgemed.errors import BundleError, DeviceError, RollbackError, SignatureError
+from tests.bundle import rooted, tiny
 from tests.device import made
 from tests.device.power import Disk
+from tests.runtime import tiny as screening
+
+TRUST = rooted.trust()
+A, B, C = rooted.RELEASE
+MODEL = screening.model()
+
+
+def decision(version: int, **changes: Any) -> bytes:
+    tree = schema.to_builtins(screening.rule(MODEL))
+    return schema.encode_json({**tree, "version": version, **changes})
+
+
+def bundle(release: int, keys: Sequence[PrivateKey], *, version: int = 3) -> bytes:
+    members = {**tiny.MEMBERS, "model/int8.tflite": MODEL, "decision.json": decision(version)}
+    artifact = tiny.described(made.TARGET)
+    return archive.build(artifact, members, version=f"{release}.0.0", release=release, private_keys=keys)
+
+
+BUNDLE = trust.verify(bundle(1, [A, B]), trust=TRUST)
+
+
+def overlaid(version: int, key: PrivateKey = rooted.THRESHOLD, **changes: Any) -> bytes:
+    return overlay.encode(BUNDLE, decision(version, **changes), private_keys=[key])
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Disk:
-    return made.new_disk(tmp_path / "store")
+def store(tmp_path: Path) -> Store:
+    """Return a store on a disk in memory, under a trust root, with a bundle that two release keys have signed."""
+    path = tmp_path / "store"
+    disk = Disk.of({path.parent: None})
+    path.mkdir()
+    provision.init(path, target=made.TARGET, trust=TRUST, fs=disk)
+    opened = made.store(path, disk)
+    (tmp_path / "a.edgemed").write_bytes(bundle(1, [A, B]))
+    install.install(opened, tmp_path / "a.edgemed", check=made.healthy)
+    return made.store(path, Disk.of(disk.tree()))
 
 
-@pytest.fixture
-def store(tmp_path: Path, disk: Disk) -> Store:
-    store = made.store(tmp_path / "store", disk)
-    install.install(store, made.write(tmp_path, 1), check=made.healthy)
-    return store
-
-
-def written(store: Store, version: int, key: PrivateKey = tiny.KEY) -> Path:
-    """Write an overlay of the active bundle with this decision version."""
-    active = contents.read(store).active
-    assert active is not None
-    document = schema.encode_json({"model": files.sha256(tiny.MODEL), "version": version})
-    path = store.path.parent / f"{version}.dsse"
-    path.write_bytes(overlay.encode(active.bundle, document, private_keys=[key]))
+def written(store: Store, raw: bytes) -> Path:
+    path = store.path.parent / "given"
+    path.write_bytes(raw)
     return path
 
 
-def version_in_force(store: Store) -> int:
-    return overlay.decision_version(switch.decided(store, switch.start(store)))
+def disk(store: Store) -> Disk:
+    assert isinstance(store.fs, Disk)
+    return store.fs
 
 
-def test_overlay_is_in_force_at_every_start(store: Store) -> None:
-    authority.overlay(store, written(store, 2))
-    authority.overlay(store, written(store, 3))
+def test_next_root_is_taken_and_the_bundle_runs_on(store: Store) -> None:
+    path = written(store, rooted.following(TRUST, revoke=[C.public.keyid]))
 
-    assert version_in_force(store) == 3
-    assert store.state().decisions == {files.sha256(tiny.MODEL): 3}
+    newer = authority.replace_root(store, path)
+
+    assert newer.root.version == 2
+    assert store.trust() == newer
+    assert contents.read(store).active is not None
 
 
-def test_older_overlay_is_refused(store: Store) -> None:
-    authority.overlay(store, written(store, 3))
+def test_the_same_root_again_changes_nothing(store: Store) -> None:
+    before = disk(store).tree()
+
+    assert authority.replace_root(store, written(store, rooted.first())) == TRUST
+    assert disk(store).tree() == before
+
+
+def test_root_by_which_nothing_would_run_is_refused(store: Store) -> None:
+    path = written(store, rooted.following(TRUST, revoke=[A.public.keyid]))
+    before = disk(store).tree()
+
+    with pytest.raises(DeviceError) as caught:
+        authority.replace_root(store, path)
+
+    signed = ", ".join(
+        key.public.keyid[:16] + (" (revoked)" if key is A else "")
+        for key in sorted((A, B), key=lambda key: key.public.keyid)
+    )
+    left = ", ".join(sorted(key.public.keyid[:16] for key in (B, C)))
+    assert str(caught.value) == (
+        f"{path}: by this root tiny 1.0.0 would not be trusted any more, and nothing would run: signed by {signed}, "
+        f"expected 2 of the release keys of root 2 {left}, got 1; have it signed by those that are missing; install "
+        "a bundle first that both roots trust, or stop this one with --may-stop"
+    )
+    assert disk(store).tree() == before
+
+
+def test_stolen_key_is_stopped_on_purpose(store: Store, tmp_path: Path) -> None:
+    authority.replace_root(store, written(store, rooted.following(TRUST, revoke=[A.public.keyid])), may_stop=True)
+
+    assert contents.read(store).active is None
+
+    (tmp_path / "b.edgemed").write_bytes(bundle(2, [B, C]))
+    install.install(store, tmp_path / "b.edgemed", check=made.healthy)
+    active = contents.read(store).active
+    assert active is not None
+    assert active.bundle.manifest.release == 2
+
+
+def test_older_root_does_not_come_back(store: Store) -> None:
+    authority.replace_root(store, written(store, rooted.following(TRUST)))
+    before = disk(store).tree()
 
     with pytest.raises(RollbackError):
-        authority.overlay(store, written(store, 2))
-    assert version_in_force(store) == 3
+        authority.replace_root(store, written(store, rooted.first()))
+
+    assert disk(store).tree() == before
 
 
-def test_overlay_that_was_taken_away_is_missed(store: Store, disk: Disk) -> None:
-    authority.overlay(store, written(store, 2))
-    (path,) = (path for path in disk.tree() if path.suffix == ".dsse")
-    disk.remove(path)
+def test_overlay_decides_from_then_on(store: Store) -> None:
+    decided = authority.add_overlay(store, written(store, overlaid(4)))
+
+    assert decided.overlay is not None
+    assert decided.overlay.version == 4
+    again = switch.decided(store, contents.read(store))
+    assert (again.overlay, again.members["decision.json"]) == (decided.overlay, decision(4))
+
+
+def test_overlay_that_was_taken_away_is_missed(store: Store) -> None:
+    authority.add_overlay(store, written(store, overlaid(4)))
+    for name in store.overlays():
+        store.fs.remove(store.path / "overlays" / name)
 
     with pytest.raises(RollbackError) as caught:
-        version_in_force(store)
+        switch.decided(store, contents.read(store))
+
     assert str(caught.value) == (
-        "tiny: decision version 1 lies below 2, which this device has seen; "
+        "tiny: decision version 3 lies below 4, which this device has seen; "
         "put the newer overlay back, or install a newer bundle"
     )
 
 
-def test_strangers_overlay_changes_nothing(store: Store, disk: Disk) -> None:
-    before = disk.tree()
+REFUSED = {
+    "not signed by a threshold key": (
+        overlaid(4, rooted.ROOT),
+        SignatureError,
+        f"signed by {rooted.ROOT.public.keyid[:16]}, expected 1 of the threshold keys of root 1 "
+        f"{rooted.THRESHOLD.public.keyid[:16]}, got 0; have it signed by those that are missing",
+    ),
+    "seen before": (
+        overlaid(5),
+        RollbackError,
+        "decision version: expected more than 5, which this device has seen, got 5",
+    ),
+}
 
-    with pytest.raises(BundleError):
-        authority.overlay(store, written(store, 2, tiny.STRANGER))
-    assert disk.tree() == before
+
+@pytest.mark.parametrize(("raw", "error", "message"), REFUSED.values(), ids=REFUSED)
+def test_overlay_is_refused_and_nothing_changes(
+    store: Store, raw: bytes, error: type[BundleError], message: str
+) -> None:
+    authority.add_overlay(store, written(store, overlaid(5)))
+    before = disk(store).tree()
+    path = written(store, raw)
+
+    with pytest.raises(BundleError) as caught:
+        authority.add_overlay(store, path)
+
+    assert type(caught.value) is error
+    assert str(caught.value) == f"{path}: {message}"
+    assert disk(store).tree() == before
 
 
-def test_power_cut_anywhere_leaves_the_old_thresholds_or_the_new_ones(store: Store, disk: Disk) -> None:
-    fresh = Disk.of(disk.tree())
-    on = made.store(store.path, fresh)
-    authority.overlay(on, written(on, 2))
-    versions = set()
+def test_overlay_whose_document_no_runtime_reads_is_refused(store: Store) -> None:
+    before = disk(store).tree()
 
-    for _, tree in fresh.cuts():
-        versions.add(version_in_force(made.store(store.path, Disk.of(tree))))
+    with pytest.raises(BundleError) as caught:
+        authority.add_overlay(store, written(store, overlaid(4, activ="rule-out")))
+
+    assert str(caught.value) == "decision.json: activ: unknown key; did you mean 'active'?"
+    assert disk(store).tree() == before
+
+
+def test_cut_while_a_root_is_replaced_leaves_one_of_the_two(store: Store) -> None:
+    authority.replace_root(store, written(store, rooted.following(TRUST, keys={Role.THRESHOLD: [C.public]})))
+
+    versions = {made.store(store.path, Disk.of(tree)).trust().root.version for _, tree in disk(store).cuts()}
 
     assert versions == {1, 2}
 
 
-def test_root_signed_by_a_key_of_the_store_takes_over(store: Store, disk: Disk, tmp_path: Path) -> None:
-    every = {role: [tiny.OTHER.public] for role in roots.Role}
-    payload = roots.payload_of(version=1, keys=every, thresholds=dict.fromkeys(roots.Role, 1))
-    path = tmp_path / "root.json"
-    path.write_bytes(roles.encode(payload, [tiny.KEY, tiny.OTHER]))
+def test_cut_while_an_overlay_is_added_leaves_thresholds_in_force(store: Store) -> None:
+    authority.add_overlay(store, written(store, overlaid(4)))
 
-    newer = authority.trust(store, path)
+    versions = set()
+    for _, tree in disk(store).cuts():
+        cut = made.store(store.path, Disk.of(tree))
+        versions.add(overlay.decision_version(switch.decided(cut, contents.read(cut))))
 
-    assert (newer.root.version, store.trust().root.version) == (1, 1)
-    assert authority.trust(store, path).raw == newer.raw
-    with pytest.raises(EdgemedError) as caught:
-        switch.start(store)  # the old key's bundle runs no more
-    assert caught.value.exit_code == 5
+    assert versions == {3, 4}
 
 
-def test_root_of_a_stranger_changes_nothing(store: Store, disk: Disk, tmp_path: Path) -> None:
-    path = tmp_path / "root.json"
-    path.write_bytes(b"{}")
-    before = disk.tree()
+def test_file_of_an_overlay_is_named_by_its_digest(store: Store) -> None:
+    raw = overlaid(4)
 
-    with pytest.raises(BundleError):
-        authority.trust(store, path)
-    assert disk.tree() == before
+    authority.add_overlay(store, written(store, raw))
+
+    assert store.overlays() == {f"{files.sha256(raw)[7:23]}.dsse": raw}
