@@ -21,6 +21,7 @@ from edgemed.cli import (
     bundle,
     compat,
     convert,
+    data,
     demo,
     device,
     devices,
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 app.command(cls=Once, short_help="Screen the sample images that ship with edgemed.")(demo.demo)
 app.command(cls=Once, short_help="Give each frame of your files a score and a decision.")(screen.screen)
+app.add_typer(data.app, name="data")
 app.command(cls=Once, short_help="Train the float model of a recipe.")(train.train)
 app.command(cls=Once, short_help="Make it int8 and prove that it still screens.")(convert.convert)
 app.command(cls=Once, short_help="Say which operators of a model a device will run, and where.")(compat.compat)

@@ -60,21 +60,20 @@ def init(
             "name the keys of your product with --trust"
         )
     if json:
-        keys = {"ed25519": made.identity.signing.raw.hex(), "x25519": made.identity.encryption.hex()}
         output.print_json(
             {
                 "result": result,
                 "store": path,
                 "target": target_id,
                 "device": made.identity.device_id,
-                "public_keys": keys,
+                "recipient": made.identity.recipient,
                 "trusted": keyids,
             }
         )
         return
     lines = [("store", f"{path} ({result})"), ("target", target_id), ("device", made.identity.device_id)]
-    public = [("public key", str(path / "identity" / f"{name}.pub")) for name in ("ed25519", "x25519")]
-    output.fields([*lines, *public, *(("trusts", keyid) for keyid in keyids)])
+    public = ("public key", str(path / "identity" / "signing.pub"))
+    output.fields([*lines, public, ("recipient", made.identity.recipient), *(("trusts", keyid) for keyid in keyids)])
 
 
 @app.command(cls=Once)
@@ -94,6 +93,25 @@ def install(
 
     done = installs.install(_opened(store), file, tentative=tentative, strict_latency=strict_latency)
     _show_installed(done, json=json)
+
+
+@app.command("import", cls=Once)
+def import_folder(
+    folder: Path = typer.Argument(
+        ..., parser=arguments.path, metavar="DIR", help="Mounted stick or card that 'edgemed flash --to DIR' wrote."
+    ),
+    store: Path | None = _STORE,
+    json: bool = _JSON,
+) -> None:
+    """Install the newest bundle of a stick that is meant for this device, and leave an answer on the stick."""
+    from edgemed.device import importing
+
+    done = importing.bring(_opened(store), folder)
+    for sentence in done.choice.passed_over:
+        output.note(f"edgemed: passed over: {sentence}")
+    if done.answer is None:
+        output.note(f"edgemed: {done.choice.folder}: cannot be written, so no answer was left there")
+    _show_installed(done.installed, json=json)
 
 
 @app.command(cls=Once)
@@ -126,6 +144,46 @@ def rollback(store: Path | None = _STORE, json: bool = _JSON) -> None:
 
     opened = _opened(store)
     _show_active(opened, switch.rollback(opened), json=json)
+
+
+@app.command("trust", cls=Once)
+def replace_root(
+    root: Path = typer.Argument(..., parser=arguments.path, metavar="ROOT", help="Trust root of the next version."),
+    store: Path | None = _STORE,
+    may_stop: bool = typer.Option(
+        False,
+        "--may-stop",
+        help="Take it even where the active bundle is not trusted by it: nothing runs until another is.",
+    ),
+    json: bool = _JSON,
+) -> None:
+    """Replace the store's trust root by the next one, signed by enough keys of the old and of the new one."""
+    from edgemed.device import authority
+
+    newer = authority.replace_root(_opened(store), root, may_stop=may_stop).root
+    if json:
+        output.print_json({"root": newer})
+    else:
+        lines = [("root", f"version {newer.version}"), ("revocation", str(newer.revocation))]
+        output.fields([*lines, *(("revoked", keyid) for keyid in newer.revoked)])
+
+
+@app.command("overlay", cls=Once)
+def add_overlay(
+    overlay: Path = typer.Argument(..., parser=arguments.path, metavar="FILE", help="Decision overlay."),
+    store: Path | None = _STORE,
+    json: bool = _JSON,
+) -> None:
+    """Put newer thresholds in force for the active bundle; 'edgemed bundle overlay' makes and signs them."""
+    from edgemed.bundle.overlay import decision_version
+    from edgemed.device import authority
+
+    decided = authority.add_overlay(_opened(store), overlay)
+    known = {"name": decided.manifest.name, "version": decided.manifest.version, "digest": decided.digest}
+    if json:
+        output.print_json({"bundle": {**known, "decision_version": decision_version(decided), "overlay": True}})
+    else:
+        output.fields([*known.items(), ("decision version", f"{decision_version(decided)}, by overlay")])
 
 
 @app.command(cls=Once)

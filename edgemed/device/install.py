@@ -36,7 +36,8 @@ import msgspec
 
 from edgemed import files, targets
 from edgemed.bundle import trust
-from edgemed.bundle.archive import ARCHIVE_LIMIT_BYTES, Bundle
+from edgemed.bundle.archive import Bundle
+from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
 from edgemed.device import contents, filesystem, health, lock, switch
 from edgemed.device import state as states
 from edgemed.device.contents import Contents
@@ -147,11 +148,8 @@ def _admitted(store: Store, path: Path) -> tuple[bytes, Bundle]:
     """Steps 1 to 3."""
     if path.is_dir():
         raise BundleError(f"{path}: is a folder, expected an .edgemed file; name the file in it")
-    raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)
-    try:
-        return raw, store.verified(raw)
-    except (BundleError, TargetMismatchError) as err:
-        raise type(err)(f"{path}: {err}") from err
+    raw = files.read_bounded(path, limit_bytes=ENCRYPTED_LIMIT_BYTES, error=BundleError)
+    return raw, store.verified(raw, source=path)
 
 
 def _require_something_to_go_back_to(store: Store, found: Contents, tentative: int | None) -> None:

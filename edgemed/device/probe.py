@@ -16,8 +16,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgemed import schema, targets
-from edgemed.bundle.archive import ARCHIVE_LIMIT_BYTES, Bundle
+from edgemed import files, schema, targets
+from edgemed.bundle.archive import Bundle
+from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
 from edgemed.device import store as stores
 from edgemed.device.health import Health, Stage
 from edgemed.device.store import Store
@@ -43,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.alarm(math.ceil(float(words[2])) + 1)
     try:
         opened = stores.open_store(Path(words[0]))
-        found = probe(opened, Path(words[1]).read_bytes())
+        path = Path(words[1])
+        found = probe(opened, files.read_bounded(path, limit_bytes=ENCRYPTED_LIMIT_BYTES, error=InstallError), path)
     except EdgemedError as error:
         print(f"health: {error}", file=sys.stderr)
         return error.exit_code
@@ -51,17 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def probe(store: Store, raw: bytes) -> Health:
+def probe(store: Store, raw: bytes, source: Path) -> Health:
     """Return how a bundle does on this machine, as the store's target.
 
     Raises:
         InstallError: its golden vectors lie outside the tolerance that it states for this platform.
         EdgemedError: it cannot be opened, loaded or run here.
     """
-    if len(raw) > ARCHIVE_LIMIT_BYTES:
-        raise InstallError(f"larger than the {ARCHIVE_LIMIT_BYTES} bytes accepted here")
     target = targets.load(store.target)
-    screener = Screener.open(store.verified(raw), target=target.id, threads=target.threads)
+    screener = Screener.open(store.verified(raw, source=source), target=target.id, threads=target.threads)
     selected = screener.selection
     report = golden.replay(screener.bundle, screener.classifier.interpreter, member=selected.member)
     if report.verdict is Verdict.OUTSIDE:

@@ -29,7 +29,7 @@ _OF_A_STORE = {"current", "format.json", "identity", "lock", "state.json", "targ
     name.split("/")[0] for name in FOLDERS
 }
 # What `edgemed flash --bootstrap` may have put there before, and what every new file system has.
-_OF_OTHERS = {"runtime", "wheelhouse", "lost+found"}
+_OF_OTHERS = {"runtime", "runtimes", "wheelhouse", "lost+found"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -34,16 +34,17 @@ from typing import Literal, cast
 import msgspec
 
 from edgemed import schema
+from edgemed.bundle import dsse, encryption, roles, trust
 from edgemed.bundle import keys as key_files
-from edgemed.bundle import roles, trust
-from edgemed.bundle.archive import ARCHIVE_LIMIT_BYTES, Bundle
+from edgemed.bundle.archive import Bundle
+from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
 from edgemed.bundle.roles import Trust
 from edgemed.bundle.trusted import ROOT
-from edgemed.device import filesystem
+from edgemed.device import filesystem, identity
 from edgemed.device import state as states
 from edgemed.device.filesystem import DISK, Filesystem
 from edgemed.device.state import State
-from edgemed.errors import BundleError, ConfigError, DeviceError, EdgemedError
+from edgemed.errors import BundleError, ConfigError, DeviceError, TargetMismatchError
 
 __all__ = [
     "BUNDLE",
@@ -71,7 +72,7 @@ FOLDERS = ("slots", "slots/a", "slots/b", "trust", "overlays", "inbox", "records
 SYSTEM_STORE = Path("/var/lib/edgemed")
 """Where targets that are a device of their own keep their store; a test compares it with their files."""
 
-_SMALL_LIMIT_BYTES = 256 << 10
+_SMALL_LIMIT_BYTES = 4096
 
 
 class _Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,21 +181,26 @@ class Store:
             return {}
         except OSError as err:
             raise DeviceError(f"{folder}: cannot be read: {err.strerror or err}; check the device's disk") from err
-        return {name: _read(self.fs, folder / name, _SMALL_LIMIT_BYTES) for name in names if name.endswith(".dsse")}
+        return {name: _read(self.fs, folder / name, dsse.LIMIT_BYTES) for name in names if name.endswith(".dsse")}
 
-    def opened(self, raw: bytes) -> bytes:
-        """Return the archive in a file's bytes: they themselves."""
-        return raw
-
-    def verified(self, raw: bytes) -> Bundle:
+    def verified(self, raw: bytes, *, source: Path) -> Bundle:
         """Return the bundle in a file's bytes, after every check of `edgemed.bundle.trust` and for this target.
 
+        A file that is encrypted to this device is opened in memory first; it lies in the store as it came.
+
         Raises:
-            BundleError: it is not one, was altered, or too few of the store's keys have signed.
+            BundleError: it is not one, was altered, is encrypted to other devices, or too few of the store's keys have
+                signed.
             TargetMismatchError: no member of it admits the store's target.
+            MissingDependencyError: it is encrypted and the library for that is not installed.
         """
-        bundle = trust.verify(self.opened(raw), trust=self.trust())
-        trust.require_target(bundle, self.target)
+        key = self.path / "identity" / f"{identity.ENCRYPTION}.key"
+        clear = encryption.opened(raw, identity=key, source=str(source))
+        try:
+            bundle = trust.verify(clear, trust=self.trust())
+            trust.require_target(bundle, self.target)
+        except (BundleError, TargetMismatchError) as err:
+            raise type(err)(f"{source}: {err}") from err
         return bundle
 
     def held(self, slot: Slot) -> Held | None:
@@ -205,15 +211,12 @@ class Store:
         """
         path = self.file(slot)
         try:
-            raw = self.fs.read(path, limit_bytes=ARCHIVE_LIMIT_BYTES)
+            raw = self.fs.read(path, limit_bytes=ENCRYPTED_LIMIT_BYTES)
         except FileNotFoundError:
             return None
         except OSError as err:
             raise BundleError(f"{path}: cannot be read: {err.strerror or err}") from err
-        try:
-            return Held(slot=slot, bundle=self.verified(raw))
-        except EdgemedError as err:
-            raise type(err)(f"{path}: {err}") from err
+        return Held(slot=slot, bundle=self.verified(raw, source=path))
 
 
 def open_store(path: Path, *, fs: Filesystem = DISK, clock: Callable[[], datetime] = _now) -> Store:

@@ -3,7 +3,8 @@
 Rules: under the lock; the pointer is what changes a bundle, the state follows it. Each function may be cut after any
 step: what it left is either what was before, or what it was asked for, and the same call again ends it.
 
-    active = switch.start(opened)   # what screens; a tentative bundle loses one of its starts
+    found = switch.start(opened)           # what screens; a tentative bundle loses one of its starts
+    bundle = switch.decided(opened, found)  # with the thresholds that are in force
     switch.commit(opened)
 """
 
@@ -13,6 +14,9 @@ from dataclasses import replace
 
 import msgspec
 
+from edgemed.bundle import overlay
+from edgemed.bundle.archive import Bundle
+from edgemed.bundle.manifest import MODEL
 from edgemed.device import contents, lock
 from edgemed.device import state as states
 from edgemed.device.contents import Contents
@@ -20,13 +24,17 @@ from edgemed.device.state import Event, State
 from edgemed.device.store import Held, Store
 from edgemed.errors import DeviceError
 
-__all__ = ["commit", "require_active", "rollback", "settled", "start"]
+__all__ = ["commit", "decided", "require_active", "rollback", "settled", "start"]
 
 _START_WAIT_S = 5.0  # commit and another start take milliseconds; an install holds no lock while one is on trial
 
 
-def start(store: Store) -> Contents:
+def start(store: Store, *, wait_s: float = _START_WAIT_S) -> Contents:
     """Return what is active for a screening that begins now; a tentative bundle loses a start, or its place.
+
+    Args:
+        store: opened.
+        wait_s: how long to wait for another process that changes the store, where a start is to be counted.
 
     Raises:
         ConfigError: the store is empty.
@@ -36,7 +44,7 @@ def start(store: Store) -> Contents:
     found = contents.read_active(store)
     if found.tentative is None:
         return found
-    with lock.held(store.path, wait_s=_START_WAIT_S):
+    with lock.held(store.path, wait_s=wait_s):
         found = contents.read(store)
         if found.active is None or found.tentative is None:
             return contents.read_active(store)  # it was committed or rolled back meanwhile
@@ -46,6 +54,18 @@ def start(store: Store) -> Contents:
             store.write_state(state)
             return replace(found, state=state, tentative=left)
         return _expired(store, found)
+
+
+def decided(store: Store, found: Contents) -> Bundle:
+    """Return the active bundle with the highest decision overlay of the store in force.
+
+    Raises:
+        BundleError: an overlay was altered, is not signed as the store asks, or is missing though it was in force once.
+        DeviceError: there is no active bundle, or the overlays cannot be read.
+    """
+    bundle = require_active(store, found).bundle
+    floor = found.state.decisions.get(bundle.manifest.members[MODEL].sha256, 0)
+    return overlay.applied(bundle, store.overlays(), trust=store.trust(), floor=floor)
 
 
 def commit(store: Store) -> Contents:

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from edgemed.imaging.frame import Frame
 from edgemed.training.data import Dataset
 
-__all__ = ["Looks", "joined", "look", "near_pairs", "pairs", "pixel_digest", "same_pixels", "thumbnail"]
+__all__ = ["THUMBNAIL_PX", "Looks", "joined", "look", "near_pairs", "pairs", "pixel_digest", "same_pixels", "thumbnail"]
 
-_THUMBNAIL_PX = 28
+THUMBNAIL_PX = 28
 _BLOCK = 1024  # thumbnails compared at once
 
 
@@ -47,7 +47,7 @@ def look(dataset: Dataset, indices: NDArray[np.int64], *, progress: Callable[[],
     Raises:
         ImageError: an image cannot be read.
     """
-    thumbnails = np.empty((len(indices), _THUMBNAIL_PX**2), np.float32)
+    thumbnails = np.empty((len(indices), THUMBNAIL_PX**2), np.float32)
     digests = []
     for row, index in enumerate(indices):
         frame = dataset.read(int(index))
@@ -59,7 +59,7 @@ def look(dataset: Dataset, indices: NDArray[np.int64], *, progress: Callable[[],
 
 def thumbnail(frame: Frame) -> NDArray[np.float32]:
     """Return the frame at 28x28, area-averaged, as a vector (784,) of mean 0 and length 1."""
-    small = cv2.resize(frame.pixels, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(frame.pixels, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
     vector = small.astype(np.float32).reshape(-1)
     vector -= vector.mean()
     length = float(np.linalg.norm(vector))

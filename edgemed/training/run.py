@@ -119,7 +119,8 @@ def reconsidered(run: Run, recipe: Recipe) -> Run:
     Raises:
         ConfigError: the recipe differs in what the float model was trained by.
     """
-    for part in ("name", "task", "data", "preprocessing", "model", "augmentation", "fit"):
+    trained_by = ("name", "task", "labels", "normal_labels", "data", "preprocessing", "model", "augmentation", "fit")
+    for part in (*trained_by, "distillation"):
         if getattr(recipe, part) != getattr(run.recipe, part):
             raise ConfigError(f"recipe: {part}: differs from what the run was trained by; train again with this recipe")
     return msgspec.structs.replace(run, recipe=recipe)

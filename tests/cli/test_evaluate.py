@@ -110,7 +110,8 @@ def test_bundle_whose_name_is_no_shipped_recipe_asks_for_one(capsys: pytest.Capt
     assert ran(capsys) == (
         2,
         "",
-        "edgemed: tiny: expected a recipe file or one of breast-ultrasound, chest-xray, found neither\n",
+        "edgemed: tiny: expected a recipe file or one of breast-mnist, breast-ultrasound, chest-xray, pneumonia-mnist, "
+        "found neither\n",
     )
 
 

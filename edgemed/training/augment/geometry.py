@@ -57,8 +57,8 @@ def _cropped(plane: NDArray[np.uint8], most: float, rng: np.random.Generator) ->
 
 def _bent(plane: NDArray[np.uint8], most: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     height, width = plane.shape
-    coarse = rng.uniform(-most, most, (_GRID, _GRID, 2)).astype(np.float32) * np.float32([width, height])
-    field = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    coarse = rng.uniform(-most, most, (_GRID, _GRID, 2)) * (width, height)
+    field = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     columns = field[..., 0] + np.arange(width, dtype=np.float32)
     rows = field[..., 1] + np.arange(height, dtype=np.float32)[:, np.newaxis]
     return np.asarray(

@@ -49,7 +49,7 @@ def _tone(most: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     slopes = np.exp(rng.uniform(-3 * most, 3 * most, _PIECES) / 2)
     heights = np.concatenate([[0.0], np.cumsum(slopes)]) / slopes.sum()
     levels = np.interp(np.arange(256), np.linspace(0, 255, _PIECES + 1), heights * 255)
-    return np.rint(levels).astype(np.uint8)
+    return np.asarray(np.rint(levels), dtype=np.uint8)
 
 
 def _equalized(plane: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:

@@ -35,7 +35,6 @@ def _sharpened(plane: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
 def _speckled(plane: NDArray[np.uint8], deviation: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     height, width = plane.shape
     grain = int(rng.integers(1, 3))
-    noise = rng.standard_normal((-(-height // grain), -(-width // grain)), dtype=np.float32)
-    if grain > 1:
-        noise = cv2.resize(noise, (width, height), interpolation=cv2.INTER_LINEAR)
+    coarse = rng.standard_normal((-(-height // grain), -(-width // grain)), dtype=np.float32)
+    noise = coarse if grain == 1 else cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
     return np.clip(np.rint(plane * (1 + np.float32(deviation) * noise)), 0, 255).astype(np.uint8)
