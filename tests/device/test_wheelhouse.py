@@ -1,4 +1,4 @@
-"""edgemed.device.wheelhouse: wheels for another machine, complete by its own markers, from an index that is a folder."""
+"""edgemed.device.wheelhouse: wheels for another machine, complete by its markers, from an index that is a folder."""
 
 from __future__ import annotations
 
