@@ -41,7 +41,7 @@ from edgemed.statistics.curves import (
     roc_curve,
 )
 from edgemed.statistics.estimate import Estimate, shown
-from edgemed.statistics.grouping import groups_holding
+from edgemed.statistics.grouping import folds, groups_holding
 from edgemed.statistics.predictive import (
     LikelihoodRatios,
     PredictiveValues,
@@ -90,6 +90,7 @@ __all__ = [
     "delong",
     "expected_calibration_error",
     "f1",
+    "folds",
     "groups_holding",
     "isotonic",
     "likelihood_ratios",
