@@ -49,7 +49,14 @@ class Member(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model is for, in its makers' words; ``modalities`` are the DICOM Modality values it may see."""
+    """What a model is for, in its makers' words.
+
+    Attributes:
+        modalities: the DICOM Modality values it may see.
+        labels: of a model of several, one for each of its logits, in order.
+        normal_labels: of a model of several labels, those that are no finding; absent where the model has one logit of
+            abnormal against normal.
+    """
 
     name: Name
     task: Literal["classify", "segment", "reconstruct"]
@@ -57,6 +64,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     modalities: Annotated[tuple[Modality, ...], Meta(min_length=1, max_length=16)]
     body_part: Text
     labels: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)]
+    # Not None: what is unset is left out of the document, and an older runtime reads a bundle of one logit as before.
+    normal_labels: Annotated[tuple[Text, ...], Meta(min_length=1, max_length=64)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ArtifactDocument(Description, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -76,12 +76,14 @@ def about_selection(screener: Screener) -> list[str]:
 
 
 def result(found: Screening, heatmap: str | None) -> dict[str, Any]:
-    """Return the entry of one frame, keys in the order of the contract."""
+    """Return the entry of one frame, keys in the order of the contract; with several labels also a score for each."""
+    labels = {} if found.label_scores is None else {"label_scores": dict(found.label_scores)}
     return {
         "input": found.source,
         "frame": found.frame,
         "decision": found.decision.value,
         "score": found.score,
+        **labels,
         "logit": found.logit,
         "operating_point": found.operating_point,
         "threshold": found.threshold,
@@ -112,7 +114,7 @@ def row(entry: dict[str, Any]) -> tuple[str, ...]:
         entry["input"],
         str(entry["frame"]),
         entry["decision"],
-        _cell(entry["score"], 3),
+        _score(entry),
         _cell(entry["latency_ms"]["total"], 1),
         entry["heatmap"] or "-",
         "; ".join(entry["reasons"]),
@@ -135,6 +137,7 @@ def lines(entry: dict[str, Any]) -> list[tuple[str, str]]:
         ("input", f"{entry['input']}, frame {entry['frame']}"),
         ("decision", entry["decision"]),
         ("score", f"{_cell(entry['score'], 3)} ({entry['operating_point']}, threshold {_cell(entry['threshold'], 3)})"),
+        *(("  " + name, _cell(share, 3)) for name, share in entry.get("label_scores", {}).items()),
         ("distance", _cell(entry["ood_distance"], 2)),
         ("time", f"{_cell(entry['latency_ms']['total'], 2)} ms"),
         ("heatmap", entry["heatmap"] or "-"),
@@ -183,6 +186,15 @@ def write_heatmap(folder: Path | None, outcome: Outcome, screener: Screener, *, 
     name = f"{outcome.number:04d}-scan.{found.frame}.png"
     output.write_file(folder / name, evidence.encode_png(image), option=option)
     return name
+
+
+def _score(entry: dict[str, Any]) -> str:
+    """Return the score; with several labels also the one that is the most probable."""
+    labels = entry.get("label_scores", {})
+    if not labels:
+        return _cell(entry["score"], 3)
+    likely = max(labels, key=labels.__getitem__)
+    return f"{_cell(entry['score'], 3)}, {likely} {_cell(labels[likely], 3)}"
 
 
 def _latency(latency: Latency) -> dict[str, float | None]:

@@ -1,8 +1,8 @@
-"""A ``classify`` model behind its contract: a uint8 plane in; logit, evidence map and embedding out.
+"""A ``classify`` model behind its contract: a uint8 plane in; logits, evidence maps and embedding out.
 
-Rules: the input is the plane through a 256-entry table, of int8 or of float32 as the model has it; outputs are real
-numbers in float64; every shape, type and name is compared with the contract once, here, so that nothing of them is
-checked per frame.
+What the logits stand for, `edgemed.runtime.labels` knows. Rules: the input is the plane through a 256-entry table, of
+int8 or of float32 as the model has it; outputs are real numbers in float64; every shape, type and name is compared with
+the contract once, here, so that nothing of them is checked per frame.
 
     classifier = Classifier(interpreter, height=224, width=224)
     reading = classifier.read(classifier.infer(plane))
@@ -35,13 +35,13 @@ class Reading:
     """The outputs of one inference as real numbers, in float64 and read-only.
 
     Attributes:
-        logit: abnormal against normal, before calibration.
-        evidence: (h, w) in units of the logit; its mean is the logit to one LSB, unless the logit saturates at the
-            end of its range. None when the model has no such output.
+        logits: (K,), before calibration: one of abnormal against normal, or one for each label.
+        evidence: (h, w, K) in units of the logits; the mean of each map is its logit to one LSB, unless the logit
+            saturates at the end of its range. None when the model has no such output.
         embedding: (C,) pooled features; None when the model has no such output.
     """
 
-    logit: float
+    logits: NDArray[np.float64]
     evidence: NDArray[np.float64] | None
     embedding: NDArray[np.float64] | None
 
@@ -62,7 +62,7 @@ class Classifier:
 
         Raises:
             BundleError: another number, shape or type of inputs, or a named output that is of another type or not of
-                the contract's shape, or no ``logit``, or more than one logit.
+                the contract's shape, or no ``logit``, or another number of evidence maps than of logits.
         """
         self.interpreter = interpreter
         spec = _only_input(interpreter, (1, height, width, 1), ends)
@@ -73,6 +73,11 @@ class Classifier:
         self._tensor: Tensor = np.empty(spec.shape, self._table.dtype)
         self._plane_of_tensor = self._tensor[0, :, :, 0]
         self._readers = {name: reader(output) for name, output in _outputs(interpreter, ends).items()}
+
+    @property
+    def count(self) -> int:
+        """Logits of the model: 1, or as many as it has labels."""
+        return self.interpreter.outputs["logit"].shape[1]
 
     @property
     def has_evidence(self) -> bool:
@@ -101,18 +106,15 @@ class Classifier:
         Raises:
             InferenceError: an output of a float model is NaN or infinite.
         """
-        evidence = self._real(outputs, "evidence")
-        embedding = self._real(outputs, "embedding")
         return Reading(
-            logit=float(self._readers["logit"](outputs["logit"])[0, 0]),
-            evidence=None if evidence is None else evidence[0, :, :, 0],
-            embedding=None if embedding is None else embedding[0],
+            logits=self._real(outputs, "logit"),
+            evidence=self._real(outputs, "evidence") if self.has_evidence else None,
+            embedding=self._real(outputs, "embedding") if "embedding" in self._readers else None,
         )
 
-    def _real(self, outputs: Mapping[str, Tensor], name: str) -> NDArray[np.float64] | None:
-        if name not in self._readers:
-            return None
-        values = self._readers[name](outputs[name])
+    def _real(self, outputs: Mapping[str, Tensor], name: str) -> NDArray[np.float64]:
+        """Return an output of the only image of the batch."""
+        values: NDArray[np.float64] = self._readers[name](outputs[name])[0]
         values.setflags(write=False)
         return values
 
@@ -134,15 +136,18 @@ def _outputs(interpreter: Interpreter, ends: Collection[str]) -> dict[str, Tenso
     specs = interpreter.outputs
     if "logit" not in specs:
         raise BundleError(f"model: outputs: expected one named logit, got {sorted(specs)}")
-    if specs["logit"].shape != (1, 1):
-        raise BundleError(
-            f"model: output logit: expected shape (1, 1), one logit of abnormal against normal, "
-            f"got {specs['logit'].shape}; this release runs no model with several labels"
-        )
     ranks = {"logit": 2, "evidence": 4, "embedding": 2}
     found = {name: specs[name] for name in ranks if name in specs}
     for name, spec in found.items():
-        single_map = name != "evidence" or spec.shape[-1:] == (1,)
-        if len(spec.shape) != ranks[name] or spec.shape[0] != 1 or spec.dtype not in ends or not single_map:
+        if len(spec.shape) != ranks[name] or spec.shape[0] != 1 or spec.dtype not in ends:
             raise BundleError(f"model: output {name}: not of the contract's shape, got {spec.dtype} {spec.shape}")
+    _require_a_map_for_each_logit(found)
     return found
+
+
+def _require_a_map_for_each_logit(found: Mapping[str, TensorSpec]) -> None:
+    logits = found["logit"].shape[1]
+    if "evidence" in found and found["evidence"].shape[-1] != logits:
+        raise BundleError(
+            f"model: output evidence: expected {logits} maps, one for each logit, got shape {found['evidence'].shape}"
+        )

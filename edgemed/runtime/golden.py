@@ -37,6 +37,7 @@ from edgemed.runtime import decision, outputs
 from edgemed.runtime.classifier import Classifier
 from edgemed.runtime.decision import DecisionRule
 from edgemed.runtime.interpreter import Interpreter, Kernels
+from edgemed.runtime.labels import Labels, manifest_labels
 from edgemed.tensors import Quantization
 
 __all__ = [
@@ -239,6 +240,7 @@ class _Subject:
     classifier: Classifier
     preprocessing: Preprocessing
     rule: DecisionRule
+    labels: Labels
     units: Mapping[str, Quantization]
 
 
@@ -251,7 +253,8 @@ def _subject(bundle: Bundle, interpreter: Interpreter, member: str) -> _Subject:
         units = {name: outputs.quantization(spec) for name, spec in interpreter.outputs.items()}
     else:
         units = _units(bundle.members[models.INT8])
-    return _Subject(classifier=classifier, preprocessing=preprocessing, rule=rule, units=units)
+    labels = manifest_labels(bundle.manifest, logits=classifier.count)
+    return _Subject(classifier=classifier, preprocessing=preprocessing, rule=rule, labels=labels, units=units)
 
 
 def _units(model: bytes) -> dict[str, Quantization]:
@@ -279,7 +282,7 @@ def _replayed(bundle: Bundle, vector: Vector, subject: _Subject) -> Replayed:
     real = {name: outputs.reader(specs[name])(values) for name, values in answered.items()}
     expected = _expected(vector, real, subject.units)
     logits = (real["logit"], tensors.dequantize(expected["logit"], subject.units["logit"]))
-    scores = [decision.score(float(logit[0, 0]), subject.rule.calibration) for logit in logits]
+    scores = [decision.score(float(subject.labels.abnormality(one[0])), subject.rule.calibration) for one in logits]
     return Replayed(
         frame=vector.frame,
         plane_gray=_largest(computed, plane),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from edgemed.runtime import decision, selection
 from edgemed.runtime.classifier import Classifier, Reading
 from edgemed.runtime.decision import Decision, DecisionRule, OodGauge
 from edgemed.runtime.interpreter import Interpreter
+from edgemed.runtime.labels import manifest_labels
 from edgemed.runtime.screening import Latency, Refusal, Screening, refused
 from edgemed.runtime.selection import Selection
 
@@ -72,6 +74,7 @@ class Screener:
             ends=models.MODELS[self.selection.member].ends,
         )
         _compare_outputs(bundle, interpreter)
+        self.labels = manifest_labels(bundle.manifest, logits=self.classifier.count)
         self._gauge = _gauge(self.rule, self.classifier)
         self._clock = clock
 
@@ -135,9 +138,7 @@ class Screener:
         planed = self._clock()
         outputs = self.classifier.infer(plane)
         inferred = self._clock()
-        reading = self.classifier.read(outputs)
-        distance = self._distance(reading)
-        score = decision.score(reading.logit, self.rule.calibration)
+        judged = self._judged(self.classifier.read(outputs))
         decided = self._clock()
         latency = Latency(
             decode_ms=decode_ms,
@@ -146,7 +147,7 @@ class Screener:
             decide_ms=1e3 * (decided - inferred),
             record_ms=0.0,
         )
-        return self._screening(frame, reading, score, distance, latency)
+        return self._screening(frame, judged, latency)
 
     def distance(self, frame: Frame) -> float | None:
         """Return how far a frame lies from the training data, over the limit, whatever the gates before say of it.
@@ -171,33 +172,53 @@ class Screener:
             return None
         return self._gauge.distance(reading.embedding)
 
-    def _screening(
-        self, frame: Frame, reading: Reading, score: float, distance: float | None, latency: Latency
-    ) -> Screening:
-        point = self.rule.operating_point
-        reasons: tuple[str, ...] = ()
-        outcome = decision.decide(score, self.rule.indeterminate, point.threshold)
-        if distance is not None and distance > 1.0:
-            outcome = Decision.REFUSED
-            reasons = (
-                f"out of distribution: distance {distance:.2f} of the limit, expected at most 1; "
-                "not like the images the model was trained on",
-            )
+    def _judged(self, reading: Reading) -> _Judged:
+        abnormality = float(self.labels.abnormality(reading.logits))
+        score = decision.score(abnormality, self.rule.calibration)
+        return _Judged(reading=reading, abnormality=abnormality, score=score, distance=self._distance(reading))
+
+    def _screening(self, frame: Frame, judged: _Judged, latency: Latency) -> Screening:
+        point, reading = self.rule.operating_point, judged.reading
+        reasons = _reasons_after(judged.distance)
+        several = self.labels.count > 1 and not reasons
+        outcome = decision.decide(judged.score, self.rule.indeterminate, point.threshold)
         return Screening(
             source=frame.source,
             frame=frame.index,
             modality=frame.modality,
-            decision=outcome,
-            score=None if reasons else score,
-            logit=(reading.logit,),
+            decision=Decision.REFUSED if reasons else outcome,
+            score=None if reasons else judged.score,
+            logit=tuple(map(float, reading.logits)),
+            abnormality=judged.abnormality,
+            label_scores=self.labels.scores(reading.logits, judged.score) if several else None,
             operating_point=point.name,
             threshold=point.threshold,
             reasons=reasons,
             refusal=Refusal.DISTANCE if reasons else None,
-            ood_distance=distance,
+            ood_distance=judged.distance,
             latency=latency,
-            evidence=reading.evidence,
+            evidence=None if reading.evidence is None else self.labels.evidence(reading.evidence, reading.logits),
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Judged:
+    """What one inference says: its abnormality as one logit, the calibrated score, the distance over its limit."""
+
+    reading: Reading
+    abnormality: float
+    score: float
+    distance: float | None
+
+
+def _reasons_after(distance: float | None) -> tuple[str, ...]:
+    """Return why an inference must not count; NaN is no distance within the limit."""
+    if distance is None or distance <= 1.0:
+        return ()
+    return (
+        f"out of distribution: distance {distance:.2f} of the limit, expected at most 1; "
+        "not like the images the model was trained on",
+    )
 
 
 def _verified(bundle: Path | str, keys: Sequence[PublicKey] | None) -> Bundle:

@@ -8,6 +8,7 @@ Rules: frozen; nothing in them identifies a patient but the name of the input, w
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,14 +63,20 @@ class Screening:
         frame: number within its source, from 0.
         modality: DICOM Modality of the frame; None when its format carries none.
         score: calibrated probability of abnormality in [0, 1]; None when refused.
-        logit: the model's output before calibration; None when refused before inference.
+        logit: the model's output before calibration, one number for each label where there are several; None when
+            refused before inference.
+        abnormality: abnormal against normal as one logit, which the score is made of; with one logit that logit. None
+            when refused before inference.
+        label_scores: a probability for each label, in their order, together 1; the abnormal ones make up the score.
+            None when refused, and for a model of one logit.
         operating_point: name of the one in force.
         threshold: its score; None when refused before inference.
         reasons: why it was refused; empty otherwise.
         refusal: what refused it; None otherwise.
         ood_distance: distance from the training data over its limit, above 1 is refused; None when refused before
             inference, or when the bundle has no such gate.
-        evidence: (h, w) float64, read-only, in units of the logit; None when refused before inference or absent.
+        evidence: (h, w) float64, read-only, in units of ``abnormality``, whose map it is; None when refused before
+            inference or absent.
     """
 
     source: str
@@ -78,6 +85,8 @@ class Screening:
     decision: Decision
     score: float | None = None
     logit: tuple[float, ...] | None = None
+    abnormality: float | None = None
+    label_scores: Mapping[str, float] | None = None
     operating_point: str
     threshold: float | None = None
     reasons: tuple[str, ...] = ()

@@ -41,9 +41,9 @@ def test_outputs_are_read_in_real_units() -> None:
 
     reading = subject.read(subject.infer(np.zeros((16, 16), np.uint8)))
 
-    assert reading.logit == 0.5 * (127 + 10)
+    assert reading.logits.tolist() == [0.5 * (127 + 10)]
     assert reading.evidence is not None
-    assert reading.evidence.tolist() == np.full((4, 4), 68.5).tolist()
+    assert reading.evidence.tolist() == np.full((4, 4, 1), 68.5).tolist()
     assert reading.embedding is not None
     assert reading.embedding.tolist() == [0.5 * (-128 + 10)] * tiny.EMBEDDING
 
@@ -57,9 +57,9 @@ def test_a_float_model_is_given_the_grey_levels_and_read_as_it_answers() -> None
     reading = subject.read(subject.infer(plane))
 
     assert (fake.given[0].dtype, fake.given[0].reshape(-1).tolist()) == (np.float32, list(range(256)))
-    assert reading.logit == -3.0
+    assert reading.logits.tolist() == [-3.0]
     assert reading.evidence is not None
-    assert (reading.evidence.dtype, reading.evidence.tolist()) == (np.float64, np.full((4, 4), -3.0).tolist())
+    assert (reading.evidence.dtype, reading.evidence.tolist()) == (np.float64, np.full((4, 4, 1), -3.0).tolist())
     assert reading.embedding is not None
     assert reading.embedding.tolist() == [7.0] * tiny.EMBEDDING
 
@@ -71,7 +71,7 @@ def test_float_model_answers_what_its_int8_twin_answers(kind: str) -> None:
         for raw in (tiny.model(), tiny.float_model(kind))
     )
     planes = [tiny.picture(16, seed=seed) for seed in range(20)]
-    logits = np.array([[one.read(one.infer(plane)).logit for one in (int8, real)] for plane in planes])
+    logits = np.array([[one.read(one.infer(plane)).logits[0] for one in (int8, real)] for plane in planes])
     q = int8.interpreter.outputs["logit"].quantization
     assert q is not None
 
@@ -110,7 +110,7 @@ def test_evidence_mean_is_the_logit_to_one_lsb(rng: np.random.Generator) -> None
         reading = subject.read(subject.infer(plane))
         assert reading.evidence is not None
         mean = float(np.clip(reading.evidence.mean(), lowest, highest))
-        assert abs(reading.logit - mean) <= q.scale * 1.000001
+        assert abs(reading.logits[0] - mean) <= q.scale * 1.000001
 
 
 MODELS = {
@@ -132,10 +132,13 @@ MODELS = {
         FakeInterpreter(without=("logit",)),
         "model: outputs: expected one named logit, got ['embedding', 'evidence']",
     ),
-    "several logits": (
+    "logits without a batch": (
+        FakeInterpreter(logit=spec("logit", 3)),
+        "model: output logit: not of the contract's shape, got int8 (3,)",
+    ),
+    "one map for three logits": (
         FakeInterpreter(logit=spec("logit", 1, 3)),
-        "model: output logit: expected shape (1, 1), one logit of abnormal against normal, got (1, 3); "
-        "this release runs no model with several labels",
+        "model: output evidence: expected 3 maps, one for each logit, got shape (1, 4, 4, 1)",
     ),
     "float16 evidence": (
         FakeInterpreter(evidence=spec("evidence", 1, 4, 4, 1, dtype="float16", quantization=None)),

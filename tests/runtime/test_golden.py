@@ -113,7 +113,7 @@ def test_float_member_is_held_against_the_int8_vectors_in_their_lsb() -> None:
     )
     plane = tiny.picture()
     plane = cv2.resize(cv2.resize(plane, (48, 48)), (16, 16), interpolation=cv2.INTER_AREA)
-    apart = abs(int8.read(int8.infer(plane)).logit - real.read(real.infer(plane)).logit)
+    apart = abs((int8.read(int8.infer(plane)).logits - real.read(real.infer(plane)).logits)[0])
     q = int8.interpreter.outputs["logit"].quantization
     assert q is not None
     assert vector.lsb["logit"] == math.ceil(apart / q.scale)

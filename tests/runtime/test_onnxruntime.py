@@ -88,11 +88,11 @@ def test_classifier_reads_it_like_any_other(tflite: bytes, qdq: bytes) -> None:
         classifier = Classifier(backends.load(raw), height=16, width=16)
         readings.append(classifier.read(classifier.infer(plane)))
 
-    assert readings[0].logit == pytest.approx(readings[1].logit, abs=0.041)
+    assert readings[0].logits[0] == pytest.approx(readings[1].logits[0], abs=0.041)
     assert readings[0].evidence is not None
     assert readings[0].embedding is not None
     # What a screening explains with: the logit is the mean of the map to one LSB of the logit.
-    assert readings[0].logit == pytest.approx(readings[0].evidence.mean(), abs=0.0201)
+    assert readings[0].logits[0] == pytest.approx(readings[0].evidence.mean(), abs=0.0201)
 
 
 def test_float_model_takes_and_gives_real_numbers(qdq: bytes) -> None:

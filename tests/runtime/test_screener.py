@@ -15,7 +15,7 @@ from edgemed.errors import BundleError, ConfigError, InferenceError, SignatureEr
 from edgemed.imaging import preprocess
 from edgemed.runtime import backends
 from edgemed.runtime.decision import Calibration, Decision
-from edgemed.runtime.screener import Latency, Screener, Screening
+from edgemed.runtime.screener import Latency, Refusal, Screener, Screening
 from edgemed.runtime.selection import Selection
 from edgemed.tensors import TensorSpec
 from tests.bundle.tiny import KEY, STRANGER
@@ -48,6 +48,87 @@ def test_score_and_decision_come_from_the_logit() -> None:
     assert (found.reasons, found.ood_distance) == ((), None)
     assert found.evidence is not None
     assert found.evidence.tolist() == np.ones((4, 4)).tolist()
+
+
+def test_refused_frames_say_by_what() -> None:
+    far = fake_screener(FakeInterpreter(embedding_lsb=0), out_of_distribution=tiny.limits(limit=1e-3))
+    plain = fake_screener()
+
+    assert far.screen(tiny.frame()).refusal is Refusal.DISTANCE
+    assert plain.screen(tiny.frame(modality="US")).refusal is Refusal.MODALITY
+    assert plain.screen(tiny.frame(coloured_fraction=0.9)).refusal is Refusal.QUALITY
+    assert plain.screen(tiny.frame()).refusal is None
+
+
+def test_distance_is_measured_whatever_the_gates_before_it_say() -> None:
+    screener = fake_screener(FakeInterpreter(embedding_lsb=0), out_of_distribution=tiny.limits(limit=2.0))
+    coloured = tiny.frame(coloured_fraction=0.9)
+
+    assert screener.screen(coloured).ood_distance is None
+    assert screener.distance(coloured) == pytest.approx(5.0 * math.sqrt(tiny.EMBEDDING) / 2.0)
+    assert fake_screener().distance(coloured) is None
+
+
+def test_several_labels_are_screened_by_their_abnormality() -> None:
+    bundle = tiny.bundle(
+        b"model", tiny.rule(b"model", calibration=Calibration(slope=2.0, intercept=0.5)), **tiny.LABELS
+    )
+
+    found = Screener(bundle, tiny.three_labels((-10, -12, -6))).screen(tiny.frame())
+
+    z = 2.0 - math.log(math.exp(0.0) + math.exp(-1.0))
+    score = 1 / (1 + math.exp(-(2 * z + 0.5)))
+    assert found.logit == (0.0, -1.0, 2.0)
+    assert (found.abnormality, found.score) == (pytest.approx(z), pytest.approx(score))
+    assert found.decision is Decision.ALERT
+    assert found.label_scores is not None
+    share = 1 / (1 + math.exp(-1.0))
+    assert found.label_scores == pytest.approx(
+        {"normal": (1 - score) * share, "benign": (1 - score) * (1 - share), "malignant": score}
+    )
+    assert found.evidence is not None
+    assert found.evidence.tolist() == pytest.approx(np.full((4, 4), z))
+
+
+def test_refused_image_has_a_score_for_no_label() -> None:
+    document = tiny.rule(b"model", out_of_distribution=tiny.limits(limit=1e-3))
+    screener = Screener(tiny.bundle(b"model", document, **tiny.LABELS), tiny.three_labels((-10, -10, -10)))
+
+    found = screener.screen(tiny.frame())
+
+    assert (found.decision, found.score, found.label_scores) == (Decision.REFUSED, None, None)
+    assert found.logit == (0.0, 0.0, 0.0)
+
+
+def test_one_logit_has_a_score_for_no_label() -> None:
+    found = fake_screener(FakeInterpreter(logit_lsb=LOGIT_ONE)).screen(tiny.frame())
+    assert (found.abnormality, found.label_scores) == (1.0, None)
+
+
+LABELS_THAT_DO_NOT_FIT = {
+    "several logits without normal labels": (
+        {"labels": ("normal", "benign", "malignant")},
+        "manifest.json: normal_labels: required with a model of 3 logits, one for each label; convert again with a "
+        "recipe that has them",
+    ),
+    "two labels for three logits": (
+        {"labels": ("normal", "malignant"), "normal_labels": ("normal",)},
+        "manifest.json: labels: expected one for each logit of the model, got 2 for 3; convert again with the labels "
+        "that it was trained on",
+    ),
+    "normal label that is none": (
+        {"labels": ("a", "b", "c"), "normal_labels": ("normal",)},
+        "manifest.json: normal_labels: expected some of 'a', 'b', 'c', got 'normal'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LABELS_THAT_DO_NOT_FIT)
+def test_labels_that_do_not_fit_the_model_are_refused(name: str) -> None:
+    labels, expected = LABELS_THAT_DO_NOT_FIT[name]
+    with pytest.raises(BundleError) as caught:
+        Screener(tiny.bundle(b"model", **labels), tiny.three_labels((0, 0, 0)))
+    assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,8 @@ def raw_bundle(
     preprocessing: Mapping[str, Any] = PREPROCESSING,
     extra: Mapping[str, bytes] | None = None,
     targets: tuple[str, ...] = ("generic-x86-64", "generic-aarch64"),
+    labels: tuple[str, ...] = ("abnormal",),
+    normal_labels: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET,
 ) -> bytes:
     """Return a signed bundle file."""
     artifact = ArtifactDocument(
@@ -109,7 +111,8 @@ def raw_bundle(
         intended_use="tests",
         modalities=("DX", "CR"),
         body_part="CHEST",
-        labels=("abnormal",),
+        labels=labels,
+        normal_labels=normal_labels,
         targets=targets,
         outputs=outputs,
     )
@@ -161,6 +164,22 @@ def golden_members(model: bytes, interpreter: Any, **tolerance: Any) -> dict[str
     }
 
 
+LABELS: dict[str, Any] = {"labels": ("normal", "benign", "malignant"), "normal_labels": ("normal", "benign")}
+"""Of a bundle around `three_labels`."""
+
+
+def three_labels(integers: tuple[int, int, int], **options: Any) -> ThreeLabels:
+    """Return a model of three labels, whose logits and maps are 0.5 * (integer + 10)."""
+    half = Quantization(scale=0.5, zero_point=-10)
+    made = ThreeLabels(
+        logit=TensorSpec(name="logit", shape=(1, 3), dtype="int8", quantization=half),
+        evidence=TensorSpec(name="evidence", shape=(1, 4, 4, 3), dtype="int8", quantization=half),
+        **options,
+    )
+    made.integers = np.array(integers, np.int8)
+    return made
+
+
 class FakeInterpreter:
     """Answers the same outputs every time, remembers what it was given, and fails when told to."""
 
@@ -195,3 +214,13 @@ class FakeInterpreter:
             name: np.full(spec.shape, self._integers.get(name, 0), np.dtype(spec.dtype))
             for name, spec in self.outputs.items()
         }
+
+
+class ThreeLabels(FakeInterpreter):
+    """Answers three logits, and everywhere in the maps the same."""
+
+    integers: NDArray[np.int8]
+
+    def invoke(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        answered = super().invoke(inputs)
+        return {name: values + self.integers if name != "embedding" else values for name, values in answered.items()}
