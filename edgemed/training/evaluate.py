@@ -240,8 +240,8 @@ def _decision_curve(sample: Sample) -> DecisionCurve:
 
 def _method(sample: Sample) -> str:
     words = (
-        "95 %; AUC: DeLong on the logit scale; average precision: logit; proportions: Wilson; F1: Wilson, carried over; "
-        "predictive values at a prevalence: logit (Mercaldo); likelihood ratios: log (Simel)"
+        "95 %; AUC: DeLong on the logit scale; average precision: logit; proportions and F1: Wilson; predictive values "
+        "at a stated prevalence: Mercaldo; likelihood ratios: Simel"
     )
     if not sample.repeats:
         return words

@@ -131,8 +131,8 @@ def require_both_classes(found: Answers, split: str, *, gates: bool) -> None:
         limits = " and the bundle's quality limits" if gates else ""
         raise ConfigError(
             f"{split} split: expected at least 2 normal and 2 abnormal images that can be scored, got "
-            f"{len(found) - abnormal} normal and {abnormal} abnormal of {len(found) + found.unscored}; check the recipe's "
-            f"label column{limits}"
+            f"{len(found) - abnormal} normal and {abnormal} abnormal of {len(found) + found.unscored}; check the "
+            f"recipe's label column{limits}"
         )
 
 

@@ -39,7 +39,7 @@ def _all(side: Side, sample: Sample, split: str, subgroups: Sequence[Subgroup]) 
         )
     if not sample.repeats:
         yield (
-            "No patient is known to have several images here: intervals take images as independent, which flatters them "
+            "No patient is known to have several images here: intervals take images as independent, which flatters "
             "where patients repeat unseen."
         )
     if few := [row for row in subgroups if row.few]:

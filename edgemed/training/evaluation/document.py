@@ -156,7 +156,7 @@ class Subgroup(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes:
         value: None for those where it is not known.
-        few: fewer than 30 images, or fewer than 30 of a class that a figure rests on: chance may explain any difference.
+        few: fewer than 30 images, or than 30 of a class that a figure rests on: chance may explain any difference.
         auc: None with fewer than two images of a class.
         sensitivity, specificity: at the active operating point.
     """
