@@ -22,6 +22,7 @@ from edgemed.bundle.archive import Bundle
 from edgemed.errors import BundleError, ConfigError, GateError
 from edgemed.runtime import decision
 from edgemed.training import division
+from edgemed.training import recipe as recipes
 from edgemed.training.data import Dataset
 from edgemed.training.evaluation import calibrations, comparison, points, several, subgroups
 from edgemed.training.evaluation.answers import Answers, require_both_classes
@@ -114,7 +115,7 @@ def select(dataset: Dataset, recipe: Recipe, split: str, *, trained: Trained | N
     if split == "test":
         indices = division.test_indices(dataset, recipe.data.splits)
         return Selected(indices=indices, validation=None, groups=dataset.groups)
-    found = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
+    found = division.divide(dataset, recipe.data.splits, seed=recipes.division_seed(recipe))
     now = Trained(seed=recipe.fit.seed, train_images=len(found.train), validation_images=len(found.validation))
     if trained is not None and now != trained:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Float training of a recipe: a run folder that can be interrupted at any moment and resumed.
 
 A run folder holds ``run.json`` (recipe, versions, data digests, history: enough to repeat the run), ``model.keras``
-(the best epoch by validation AUC) and, until the end, ``checkpoint-NNNN.keras`` (a whole epoch with its optimizer).
+(the best epoch by the recipe's rule) and, until the end, ``checkpoint-NNNN.npz`` (everything the next epoch needs).
 Every file is written aside and renamed. An epoch counts once ``run.json`` names it; its checkpoint is there by then.
 
     run = fit.train(recipe, data_folder, Path("runs/cxr"))
@@ -10,28 +10,27 @@ Every file is written aside and renamed. An epoch counts once ``run.json`` names
 from __future__ import annotations
 
 import math
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
 import msgspec
 import numpy as np
 
-from edgemed import files, schema, statistics
-from edgemed.errors import ConfigError, GateError
-from edgemed.training import checkpoint, models
+from edgemed.errors import ConfigError
+from edgemed.training import checkpoint, distillation, learner, saving, validation
 from edgemed.training import recipe as recipes
 from edgemed.training import run as runs
-from edgemed.training.batches import Batches, predict
+from edgemed.training.batches import Batches, Teacher
 from edgemed.training.checkpoint import Checkpoint
+from edgemed.training.compilation import compile_for
+from edgemed.training.learner import Learner
 from edgemed.training.prepare import TrainingData, prepare
 from edgemed.training.progress import Progress, Silent
 from edgemed.training.recipe import Recipe
 from edgemed.training.run import Epoch, Run
 
-__all__ = ["compile_for", "fine_tune", "load_best", "train", "train_epoch"]
+__all__ = ["compile_for", "fine_tune", "load_best", "train", "train_epoch", "train_on"]
 
 
 def train(
@@ -40,6 +39,7 @@ def train(
     out: Path,
     *,
     pretrained: Path | None = None,
+    teachers: tuple[Path, ...] = (),
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Run:
@@ -51,6 +51,7 @@ def train(
         out: run folder; made when absent. With ``resume`` it continues after its last whole epoch, and the result
             equals that of an uninterrupted run.
         pretrained: weights to start from; None for the recipe's random start.
+        teachers: run folders or ``.keras`` files, where the recipe distils.
         resume: continue; else a folder that already holds a run is refused.
         progress: told what goes on.
 
@@ -60,63 +61,111 @@ def train(
         GateError: training diverged.
     """
     report = progress or Silent()
-    begun = runs.read(out) if resume else None
-    # A run without a whole epoch has nothing to lose.
-    if begun is None and (out / "run.json").exists() and runs.read(out).history:
-        raise ConfigError(f"{out}: holds a run already; resume it with --resume or choose another --out")
-    with _writing(out):
+    begun = _begun(out, resume=resume)
+    with saving.writing(out):
         out.mkdir(parents=True, exist_ok=True)
     split = prepare(recipe, folder, progress=report)
-    run = runs.described(recipe, folder, split, pretrained)
+    return train_on(
+        split, recipe, out, folder=folder, pretrained=pretrained, teachers=teachers, begun=begun, progress=report
+    )
+
+
+def _begun(out: Path, *, resume: bool) -> Run | None:
+    if resume:
+        return runs.read(out)
+    # A run without a whole epoch has nothing to lose.
+    if (out / "run.json").exists() and runs.read(out).history:
+        raise ConfigError(f"{out}: holds a run already; resume it with --resume or choose another --out")
+    return None
+
+
+def train_on(
+    split: TrainingData,
+    recipe: Recipe,
+    out: Path,
+    *,
+    folder: Path,
+    pretrained: Path | None,
+    teachers: tuple[Path, ...],
+    begun: Run | None,
+    progress: Progress,
+) -> Run:
+    """Train on planes that are prepared; ``begun`` is the run that ``out`` holds. As `train` else."""
+    known = distillation.load(teachers, recipe, split) if teachers else None
+    run = runs.described(recipe, folder, split, pretrained=pretrained, teachers=() if known is None else known.digests)
     if begun is not None:
         run = runs.continued(begun, run, out)
     if len(run.history) < recipe.fit.epochs:
-        run = _epochs(run, split, out, pretrained, report)
-    _keep_checkpoint(out, None)
+        run = _epochs(run, split, out, pretrained, None if known is None else known.logits, progress)
+    saving.keep_checkpoint(out, None)
     return run
 
 
-def _epochs(run: Run, split: TrainingData, out: Path, pretrained: Path | None, report: Progress) -> Run:
-    recipe = run.recipe
-    if run.history:
-        model = _loaded(_checkpoint(out, len(run.history) - 1), compiled=True)
+def _epochs(
+    run: Run, split: TrainingData, out: Path, pretrained: Path | None, teacher: Teacher | None, report: Progress
+) -> Run:
+    recipe, steps = run.recipe, math.ceil(len(split.train.names) / run.recipe.fit.batch)
+    done = len(run.history)
+    learning = learner.new(recipe, steps=steps, pretrained=None if done else pretrained)
+    if done:
+        arrays = saving.load_checkpoint(saving.checkpoint(out, done - 1), expected=learning.shapes())
+        learning.restore(arrays, steps=done * steps)
     else:
-        keras.utils.set_random_seed(recipe.fit.seed)
-        model = _compiled(recipe, steps=math.ceil(len(split.train.names) / recipe.fit.batch), pretrained=pretrained)
         # Not before: a recipe that makes no model leaves no run behind.
-        _commit(run, out)
-    for epoch in range(len(run.history), recipe.fit.epochs):
-        loss = train_epoch(model, recipe, split, epoch=epoch, progress=report)
-        logits = predict(model, split.validation.planes)["logit"][:, 0]
-        if not np.isfinite(logits).all():
-            raise GateError(f"epoch {epoch + 1}: training diverged, logits are no numbers; lower fit.learning_rate")
-        auc = statistics.auc(split.validation.labels, logits)
-        report.note(f"epoch {epoch + 1}/{recipe.fit.epochs}: loss {loss:.4f}, validation AUC {auc:.4f}")
-        best = run.best_epoch is None or auc > run.history[run.best_epoch].validation_auc
-        if best:
-            _save(model, out / "model.keras")
-        _save(model, _checkpoint(out, epoch))
-        line = Epoch(epoch=epoch, loss=loss, validation_auc=auc)
-        run = msgspec.structs.replace(run, history=(*run.history, line), best_epoch=epoch if best else run.best_epoch)
-        _commit(run, out)
-        _keep_checkpoint(out, epoch)
+        saving.commit(run, out)
+    for epoch in range(done, recipe.fit.epochs):
+        line = _epoch(learning, recipe, split, epoch, teacher, report)
+        best = None if run.best_epoch is None else run.history[run.best_epoch]
+        takes_over = validation.better(line, best, select=recipe.fit.select)
+        if takes_over:
+            saving.save_model(learning.kept, out / saving.MODEL)
+        saving.save_checkpoint(saving.checkpoint(out, epoch), learning.state())
+        run = msgspec.structs.replace(
+            run, history=(*run.history, line), best_epoch=epoch if takes_over else run.best_epoch
+        )
+        saving.commit(run, out)
+        saving.keep_checkpoint(out, epoch)
     return run
 
 
-def train_epoch(model: keras.Model, recipe: Recipe, split: TrainingData, *, epoch: int, progress: Progress) -> float:
-    """Train a compiled model for one epoch over the train split and return its mean loss."""
-    batches = Batches(
-        split.train.planes,
-        split.train.labels,
-        recipe.augmentation,
-        seed=recipe.fit.seed,
-        epoch=epoch,
-        size=recipe.fit.batch,
+def _epoch(
+    learning: Learner, recipe: Recipe, split: TrainingData, epoch: int, teacher: Teacher | None, report: Progress
+) -> Epoch:
+    """Train for one epoch and return what came of it."""
+    loss = train_epoch(
+        learning.model, recipe, split, epoch=epoch, progress=report, teacher=teacher, callbacks=learning.callbacks()
     )
+    learning.refresh()
+    found = validation.measured(learning.kept, split.validation, normal=recipes.normal_indices(recipe), epoch=epoch)
+    report.note(
+        f"epoch {epoch + 1}/{recipe.fit.epochs}: loss {loss:.4f}, validation AUC {found.auc:.4f}, "
+        f"validation loss {found.loss:.4f}"
+    )
+    return Epoch(
+        epoch=epoch,
+        loss=loss,
+        validation_auc=found.auc,
+        validation_loss=found.loss,
+        learning_rate=float(learning.model.optimizer.learning_rate),
+    )
+
+
+def train_epoch(
+    model: keras.Model,
+    recipe: Recipe,
+    split: TrainingData,
+    *,
+    epoch: int,
+    progress: Progress,
+    teacher: Teacher | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> float:
+    """Train a compiled model for one epoch over the train split and return its mean loss."""
+    batches = Batches.of(recipe, split.train, epoch=epoch, teacher=teacher)
     _seed_dropout(model, seed=recipe.fit.seed, epoch=epoch)
     progress.start(f"epoch {epoch + 1}", len(batches))
     step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs=None: progress.advance())
-    history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[step])
+    history = model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[*callbacks, step])
     return float(history.history["loss"][-1])
 
 
@@ -134,6 +183,7 @@ def fine_tune(
     """Train a fake-quantized twin for the recipe's epochs, with the data, loss and augmentation of the float run.
 
     No epoch is picked: the last one stands, so that validation favours the float model, whose epoch it chose, if any.
+    Labels are mixed as in the float run; averages, teachers and mixed precision stay behind.
 
     Args:
         twin: trained in place.
@@ -167,93 +217,10 @@ def _place(folder: Path | None, twin: keras.Model, recipe: Recipe, split: Traini
     return Checkpoint(folder=folder, bound_to=checkpoint.binding(twin, recipe, split.train))
 
 
-def _compiled(recipe: Recipe, *, steps: int, pretrained: Path | None) -> keras.Model:
-    network = recipes.network(recipe)
-    model = models.mobilenet_v2(
-        height=recipe.preprocessing.height,
-        width=recipe.preprocessing.width,
-        cut=network.cut,
-        alpha=network.alpha,
-        embedding=network.embedding,
-        dropout=network.dropout,
-        pretrained=pretrained,
-    )
-    compile_for(model, recipe, epochs=recipe.fit.epochs, learning_rate=recipe.fit.learning_rate, steps=steps)
-    return model
-
-
-def compile_for(model: keras.Model, recipe: Recipe, *, epochs: int, learning_rate: float, steps: int) -> None:
-    """Compile with the recipe's loss on the logit and AdamW under a warm-up and a cosine to zero."""
-    warmup = round(min(recipe.fit.warmup_epochs, epochs / 2) * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=learning_rate / 20 if warmup else learning_rate,
-        decay_steps=epochs * steps - warmup,
-        warmup_target=learning_rate if warmup else None,
-        warmup_steps=warmup,
-    )
-    loss = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=recipe.fit.label_smoothing)
-    model.compile(
-        optimizer=keras.optimizers.AdamW(schedule, weight_decay=recipe.fit.weight_decay, clipnorm=1.0),
-        loss={name: loss if name == "logit" else None for name in model.output},
-        # XLA compiles these depthwise convolutions to slow loops on a CPU: 9 times slower measured.
-        jit_compile=False,
-    )
-
-
-def _commit(run: Run, out: Path) -> None:
-    with _writing(out / "run.json"):
-        files.write_atomic(out / "run.json", schema.encode_json(run))
-
-
-def _checkpoint(out: Path, epoch: int) -> Path:
-    return out / f"checkpoint-{epoch:04d}.keras"
-
-
-def _keep_checkpoint(out: Path, epoch: int | None) -> None:
-    """Remove every checkpoint but that of an epoch, or all."""
-    for path in sorted(out.glob("checkpoint-*.keras")):
-        if epoch is None or path != _checkpoint(out, epoch):
-            path.unlink()
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    """Save aside and rename, so that an interruption leaves the old file whole and no part of a new one."""
-    temporary = path.with_name(f".writing-{path.name}")
-    try:
-        with _writing(path):
-            model.save(temporary)
-            files.sync(temporary)
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Translate what a disk may refuse."""
-    try:
-        yield
-    except OSError as err:
-        raise ConfigError(
-            f"{path}: cannot be written: {err.strerror or err}; free some space or choose another --out, then --resume"
-        ) from err
-
-
-def _loaded(path: Path, *, compiled: bool) -> keras.Model:
-    """Return a saved model; a checkpoint comes back with its optimizer."""
-    if not path.is_file():
-        raise ConfigError(f"{path}: expected a saved model, found none; train again in another --out")
-    try:
-        return keras.models.load_model(path, compile=compiled)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as err:
-        first = (str(err).strip().splitlines() or [type(err).__name__])[0]
-        raise ConfigError(f"{path}: expected a saved Keras model, got a damaged one: {first}; train again") from err
-
-
 def load_best(folder: Path) -> keras.Model:
-    """Return the best epoch's model of a run folder, without its optimizer.
+    """Return the kept epoch's model of a run folder, without an optimizer.
 
     Raises:
         ConfigError: the run has no finished epoch, or the file is damaged.
     """
-    return _loaded(folder / "model.keras", compiled=False)
+    return saving.load_model(folder / saving.MODEL)

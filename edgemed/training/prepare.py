@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.training import data, division, sources
+from edgemed.training import recipe as recipes
 from edgemed.training.data import Dataset
 from edgemed.training.progress import Progress, Silent
 from edgemed.training.recipe import Recipe
@@ -48,7 +49,7 @@ def prepare(recipe: Recipe, folder: Path, *, progress: Progress | None = None) -
     """
     report = progress or Silent()
     dataset = load(recipe, folder)
-    divided = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
+    divided = division.divide(dataset, recipe.data.splits, seed=recipes.division_seed(recipe))
     dataset = replace(dataset, groups=divided.groups)
     parts = []
     for name in ("train", "validation"):

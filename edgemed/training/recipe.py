@@ -24,26 +24,27 @@ from edgemed.runtime.decision import QualityLimits
 from edgemed.training import sources
 from edgemed.training.augment import Augmentation
 from edgemed.training.division import Splits
+from edgemed.training.network import Network
+from edgemed.training.settings import Count, Distillation, Fit, Rate
 from edgemed.training.sources import Source
 
 __all__ = [
     "Criterion",
     "Data",
-    "Fit",
     "GateLimits",
-    "Model",
     "Quantization",
     "Recipe",
     "available",
+    "division_seed",
     "load",
     "network",
+    "normal_indices",
+    "outputs",
     "parse",
+    "with_seed",
 ]
 
 _LIMIT_BYTES = 1 << 18
-
-Rate = Annotated[float, Meta(gt=0.0, le=1.0)]
-Count = Annotated[int, Meta(ge=1, le=100_000)]
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,10 +58,12 @@ class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         licence: of the images.
         citation: how their authors ask to be named.
         limits: what the data does not show, for the model card.
+        division_seed: draws the groups of a validation that is cut from train, and the folds; None for that of ``fit``.
     """
 
     source: Source
     splits: Splits
+    division_seed: Annotated[int, Meta(ge=0, lt=1 << 31)] | None = None
     licence: Text
     citation: Text
     limits: Text
@@ -71,35 +74,6 @@ class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 "splits.near_duplicate_correlation: required where no patients are known: it is what keeps train and "
                 "validation apart"
             )
-
-
-class Model(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A network of the zoo.
-
-    Attributes:
-        pretrained: weights to start from, relative to the data folder; None for random weights.
-        pretrained_sha256: digest of that file.
-    """
-
-    family: Literal["mobilenet_v2"]
-    cut: str
-    alpha: Annotated[float, Meta(gt=0.0, le=2.0)]
-    embedding: Annotated[int, Meta(ge=8, le=1280)]
-    dropout: Annotated[float, Meta(ge=0.0, lt=1.0)]
-    pretrained: str | None
-    pretrained_sha256: str | None
-
-
-class Fit(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Float training: AdamW, linear warm-up, then a cosine to zero."""
-
-    seed: Annotated[int, Meta(ge=0, lt=1 << 31)]
-    epochs: Count
-    batch: Count
-    learning_rate: Rate
-    warmup_epochs: Annotated[float, Meta(ge=0.0)]
-    weight_decay: Annotated[float, Meta(ge=0.0, le=1.0)]
-    label_smoothing: Annotated[float, Meta(ge=0.0, lt=0.5)]
 
 
 class Quantization(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,9 +117,10 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     normal_labels: tuple[Text, ...] = ()
     data: Data
     preprocessing: Preprocessing
-    model: Model | None = None
+    model: Network | None = None
     augmentation: Augmentation
     fit: Fit
+    distillation: Distillation | None = None
     quantization: Quantization
     operating_point: Criterion
     gate: GateLimits = GateLimits()
@@ -208,7 +183,33 @@ def parse(raw: bytes, *, source: str, preprocessing: Preprocessing | None = None
     return schema.from_builtins(tree, Recipe, source=source)
 
 
-def network(recipe: Recipe) -> Model:
+def outputs(recipe: Recipe) -> int:
+    """Return K: one logit for two labels, one a label for more."""
+    return 1 if len(recipe.labels) == 2 else len(recipe.labels)
+
+
+def normal_indices(recipe: Recipe) -> tuple[int, ...]:
+    """Return which labels are no finding, as places in ``labels``."""
+    normal = recipe.normal_labels or recipe.labels[:1]
+    return tuple(index for index, label in enumerate(recipe.labels) if label in normal)
+
+
+def division_seed(recipe: Recipe) -> int:
+    """Return the seed that divides the data."""
+    return recipe.fit.seed if recipe.data.division_seed is None else recipe.data.division_seed
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """Return a recipe that trains from another seed on the same division of the data."""
+    change = msgspec.structs.replace
+    return change(
+        recipe,
+        fit=change(recipe.fit, seed=seed),
+        data=change(recipe.data, division_seed=division_seed(recipe)),
+    )
+
+
+def network(recipe: Recipe) -> Network:
     """Return the network that a recipe trains.
 
     Raises:

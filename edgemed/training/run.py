@@ -38,11 +38,19 @@ __all__ = [
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of the history."""
+    """One line of the history.
+
+    Attributes:
+        loss: of training, mean over the epoch's batches.
+        validation_loss: cross-entropy, without weights or smoothing; None in a run older than it.
+        learning_rate: after the epoch; likewise.
+    """
 
     epoch: int
     loss: float
     validation_auc: float
+    validation_loss: float | None = None
+    learning_rate: float | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,6 +61,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         train_digest, validation_digest: of names, labels and planes.
         pretrained_sha256: of the weights it started from; None for random ones.
         best_epoch: the epoch that ``model.keras`` holds, from 0; None before the first one.
+        teachers: digests of the models it learned from beside the labels.
         versions: of Python and the libraries.
     """
 
@@ -65,6 +74,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     validation_digest: str
     moved_to_validation: int
     pretrained_sha256: str | None
+    teachers: tuple[str, ...] = ()
     versions: dict[str, str]
     history: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
@@ -121,8 +131,10 @@ def separation(recipe: Recipe) -> str:
     return f"Validation shares no {' and no '.join(ways)} with train" + ("." if known else "; patients are not known.")
 
 
-def described(recipe: Recipe, folder: Path, split: TrainingData, pretrained: Path | None) -> Run:
-    """Return a run without an epoch: what is about to be trained, on what, from which weights."""
+def described(
+    recipe: Recipe, folder: Path, split: TrainingData, *, pretrained: Path | None, teachers: tuple[str, ...] = ()
+) -> Run:
+    """Return a run without an epoch: what is about to be trained, on what, from which weights and teachers."""
     return Run(
         schema=1,
         recipe=recipe,
@@ -133,6 +145,7 @@ def described(recipe: Recipe, folder: Path, split: TrainingData, pretrained: Pat
         validation_digest=data.digest(split.validation),
         moved_to_validation=split.moved,
         pretrained_sha256=None if pretrained is None else files.sha256_file(pretrained),
+        teachers=teachers,
         versions=_versions(),
     )
 
@@ -176,7 +189,7 @@ def continued(begun: Run, now: Run, out: Path) -> Run:
     Raises:
         ConfigError: one of them differs.
     """
-    same = ("recipe", "train_digest", "validation_digest", "pretrained_sha256")
+    same = ("recipe", "train_digest", "validation_digest", "pretrained_sha256", "teachers")
     for name in same:
         if getattr(begun, name) != getattr(now, name):
             raise ConfigError(f"{out}: the {name} differs from the run to resume; start a new run in another --out")

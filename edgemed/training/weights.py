@@ -9,12 +9,12 @@ from pathlib import Path
 
 from edgemed import files
 from edgemed.errors import ConfigError
-from edgemed.training.recipe import Model
+from edgemed.training.network import Network
 
 __all__ = ["locate"]
 
 
-def locate(model: Model, folder: Path, *, given: Path | None = None, from_scratch: bool = False) -> Path | None:
+def locate(model: Network, folder: Path, *, given: Path | None = None, from_scratch: bool = False) -> Path | None:
     """Return the weights to start from; None for random ones.
 
     Args:

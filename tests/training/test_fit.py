@@ -140,7 +140,7 @@ def test_checkpoint_that_run_json_does_not_name_is_ignored(
     """A cut between the checkpoint and ``run.json`` leaves such a file: its epoch must be trained again, not after."""
     out = tmp_path / "cut"
     _cut_run(blobs, blob_recipe, out)
-    (out / "checkpoint-0001.keras").write_bytes((out / "checkpoint-0000.keras").read_bytes())
+    (out / "checkpoint-0001.npz").write_bytes((out / "checkpoint-0000.npz").read_bytes())
     fit.train(blob_recipe, blobs, out, resume=True)
     assert runs.read(out).history == runs.read(whole).history
     assert sorted(path.name for path in out.iterdir()) == ["model.keras", "run.json"]
@@ -155,7 +155,7 @@ def test_full_disk_is_told_and_what_was_whole_stays(blobs: Path, blob_recipe: Re
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(ConfigError, match=r"checkpoint-0001\.keras: cannot be written|model\.keras: cannot be"):
+        with pytest.raises(ConfigError, match=r"checkpoint-0001\.npz: cannot be written|model\.keras: cannot be"):
             fit.train(blob_recipe, blobs, out, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

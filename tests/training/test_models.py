@@ -49,8 +49,11 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    "odd size": ({"height": 40, "width": 64, "cut": "block_1"}, "multiples of 32, got 40 x 64"),
-    "unknown cut": ({"height": 32, "width": 32, "cut": "block_99"}, "expected one of block_1..block_16"),
+    "odd size": (
+        {"height": 40, "width": 64, "cut": "block_12"},
+        "multiples of 16, the stride of this network, got 40 x 64",
+    ),
+    "unknown cut": ({"height": 32, "width": 32, "cut": "block_99"}, "expected one of block_1..block_16 or whole, got"),
 }
 
 
