@@ -1,138 +1,79 @@
-"""What ``edgemed evaluate`` is given, and how it comes to be evaluated: a run, a saved model or a bundle.
+"""What ``edgemed evaluate`` is given: a run folder, a ``.keras`` or ``.tflite`` file, or a bundle, ready to answer.
 
-opened = evaluations.opened("runs/cxr", recipe=None, trusted=(), backend=None)
-done = evaluations.evaluated(opened, request, bars=bars)
+candidate = evaluations.opened("runs/cxr", recipe=None, trusted=(), backend=None, input_range=None)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from edgemed.errors import ConfigError, ImageError
+from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgemed.cli.progress import Bars
-    from edgemed.runtime.decision import DecisionRule
-    from edgemed.runtime.screener import Screener
-    from edgemed.training.data import Dataset
-    from edgemed.training.evaluate import Selected, Trained
-    from edgemed.training.evaluation.answers import Answers
-    from edgemed.training.evaluation.comparison import Side
+    from edgemed.imaging.preprocess import Preprocessing
+    from edgemed.runtime.labels import Labels
+    from edgemed.training.evaluation.document import Evaluated
+    from edgemed.training.evaluation.procedure import Candidate
     from edgemed.training.evaluation.subjects import Subject
-    from edgemed.training.evaluation.whole import Evaluation
     from edgemed.training.recipe import Recipe
 
-__all__ = ["Done", "Opened", "Request", "evaluated", "opened", "require_request"]
+__all__ = ["opened"]
+
+Kind = Literal["run", "keras", "tflite"]
 
 _MODEL_LIMIT_BYTES = 1 << 30
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Opened:
-    """A subject that is ready to answer.
-
-    Attributes:
-        recipe: names the data's columns, labels and splits.
-        data: folder of the data set that the subject itself names; None where it names none.
-        rule: calibration and thresholds that it carries; None where they are fitted on validation.
-        trained: the division it was trained on, as far as it tells.
-        screener: of a bundle; None for a model without gates.
-        card: of a bundle, markdown.
-    """
-
-    subject: Subject
-    recipe: Recipe
-    data: Path | None = None
-    rule: DecisionRule | None = None
-    trained: Trained | None = None
-    screener: Screener | None = None
-    card: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is asked of a subject.
-
-    Attributes:
-        data: folder of the data set; None takes the subject's own.
-        split: None takes validation, for a bundle test.
-        prevalences: at which predictive values are wanted.
-        subgroups: attributes of the data.
-        ood: folders, pictures or zips of what the bundle is not meant for, by name.
-    """
-
-    data: Path | None
-    split: str | None
-    prevalences: tuple[float, ...] = ()
-    subgroups: tuple[str, ...] = ()
-    ood: dict[str, Path] | None = None
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Done:
-    """An evaluation with what a report draws."""
-
-    evaluation: Evaluation
-    opened: Opened
-    side: Side
-    dataset: Dataset
-
-
-def require_request(request: Request) -> None:
-    """Return when what is asked can be answered of any model.
-
-    Raises:
-        ConfigError: a prevalence is outside (0, 1).
-    """
-    for prevalence in request.prevalences:
-        if not 0.0 < prevalence < 1.0:
-            raise ConfigError(
-                f"--prevalence: expected above 0 and below 1, got {prevalence:g}; give a share, such as 0.02 for 2 %"
-            )
-
-
-def opened(name: str, *, recipe: str | None, trusted: tuple[Path, ...], backend: str | None) -> Opened:
+def opened(
+    name: str,
+    *,
+    recipe: str | Recipe | None,
+    trusted: tuple[Path, ...],
+    backend: str | None,
+    input_range: tuple[float, float] | None = None,
+) -> Candidate:
     """Return a run folder, a ``.keras`` or ``.tflite`` file, or a bundle, ready to answer.
 
     Args:
         name: path; or the name of a shipped bundle.
-        recipe: by name or file; None takes that of the run, or of the bundle's name.
+        recipe: by name or file, or as a value that another subject brought along; None takes that of the run, or of
+            the bundle's name.
         trusted: public keys for a bundle.
         backend: for a bundle or a TFLite file.
+        input_range: what grey levels 0 and 255 stood for when a ``.keras`` file was trained.
 
     Raises:
         EdgemedError: it is none of these, an option is missing or has no place here, or it cannot be loaded.
     """
     path = Path(name)
     if path.suffix == ".keras":
-        return _of_keras(path, recipe)
+        return _of_keras(path, recipe, input_range)
+    if input_range is not None:
+        raise ConfigError(f"--input-range: only a .keras file needs it, got {name}; leave the option out")
     if path.suffix == ".tflite":
         return _of_tflite(path, recipe, backend)
     if path.is_dir():
-        return _of_run(path, recipe)
+        return _of_run(path, recipe if isinstance(recipe, str) else None)
     return _of_bundle(name, recipe, trusted, backend)
 
 
-def _of_bundle(name: str, recipe: str | None, trusted: tuple[Path, ...], backend: str | None) -> Opened:
+def _of_bundle(name: str, recipe: str | Recipe | None, trusted: tuple[Path, ...], backend: str | None) -> Candidate:
+    from edgemed.training.evaluation.procedure import Candidate
     from edgemed.bundle import keys
     from edgemed.runtime.screener import Screener
     from edgemed.training import evaluate
-    from edgemed.training import recipe as recipes
     from edgemed.training.evaluation import subjects
 
     screener = Screener.open(name, keys=tuple(map(keys.read_public, trusted)) or None, backend=backend)
     card = screener.bundle.members.get("card.md")
-    return Opened(
+    return Candidate(
         subject=subjects.of_bundle(screener),
-        # The recipe of a model from elsewhere may have no steps of its own; the bundle has those that count.
-        recipe=recipes.load(recipe or screener.bundle.manifest.name, preprocessing=screener.preprocessing),
+        recipe=_loaded(recipe or screener.bundle.manifest.name, screener.preprocessing),
         rule=screener.rule,
         trained=evaluate.division_of(screener.bundle),
         screener=screener,
@@ -140,7 +81,8 @@ def _of_bundle(name: str, recipe: str | None, trusted: tuple[Path, ...], backend
     )
 
 
-def _of_run(folder: Path, recipe: str | None) -> Opened:
+def _of_run(folder: Path, recipe: str | None) -> Candidate:
+    from edgemed.training.evaluation.procedure import Candidate
     from edgemed import files
     from edgemed.training import recipe as recipes
     from edgemed.training import run as runs
@@ -158,7 +100,7 @@ def _of_run(folder: Path, recipe: str | None) -> Opened:
     from edgemed.training import fit
 
     model = fit.load_best(folder)
-    return Opened(
+    return Candidate(
         subject=_keras_subject(
             model, run.recipe, kind="run", digest=files.sha256_file(folder / "model.keras"), source=str(folder)
         ),
@@ -170,7 +112,8 @@ def _of_run(folder: Path, recipe: str | None) -> Opened:
     )
 
 
-def _of_keras(path: Path, recipe: str | None) -> Opened:
+def _of_keras(path: Path, recipe: str | Recipe | None, input_range: tuple[float, float] | None) -> Candidate:
+    from edgemed.training.evaluation.procedure import Candidate
     from converters import keras_file
     from edgemed import files
 
@@ -181,8 +124,112 @@ def _of_keras(path: Path, recipe: str | None) -> Opened:
     extras.load("train")
     from converters import contract
 
-    adapted = contract.adapted(keras_file.load(path))
+    adapted = contract.adapted(keras_file.load(path), input_range=input_range)
     digest = files.sha256_file(path)
-    return Opened(
+    return Candidate(
         subject=_keras_subject(adapted.model, found, kind="keras", digest=digest, source=str(path)), recipe=found
+    )
+
+
+def _of_tflite(path: Path, recipe: str | Recipe | None, backend: str | None) -> Candidate:
+    from edgemed.training.evaluation.procedure import Candidate
+    from edgemed import files
+    from edgemed.runtime import backends
+    from edgemed.runtime.classifier import Classifier
+    from edgemed.training.evaluation import subjects
+
+    raw = files.read_bounded(path, limit_bytes=_MODEL_LIMIT_BYTES, error=ConfigError)
+    found = _required_recipe(path, recipe)
+    interpreter = backends.load(raw, backend=backend)
+    _require_plane([spec.shape for spec in interpreter.inputs.values()], found, str(path))
+    steps = found.preprocessing
+    classifier = Classifier(interpreter, height=steps.height, width=steps.width)
+    labels = _labels(found, classifier.count, str(path))
+    about = _about("tflite", found, labels, files.sha256(raw))
+    return Candidate(
+        subject=subjects.of_classifier(classifier, about=about, labels=labels, preprocessing=steps), recipe=found
+    )
+
+
+def _loaded(recipe: str | Recipe, steps: Preprocessing | None = None) -> Recipe:
+    """Return a recipe; that of a model from elsewhere may have no steps of its own, a bundle has those that count."""
+    import msgspec
+
+    from edgemed.training import recipe as recipes
+
+    if isinstance(recipe, str):
+        return recipes.load(recipe, preprocessing=steps)
+    return recipe if steps is None else msgspec.structs.replace(recipe, preprocessing=steps)
+
+
+def _required_recipe(path: Path, recipe: str | Recipe | None) -> Recipe:
+    if recipe is None:
+        raise ConfigError(
+            f"--recipe: required with {path}: a recipe, by name or file, that names the data's labels and splits, the "
+            "preprocessing and the operating point"
+        )
+    return _loaded(recipe)
+
+
+def _keras_subject(model: keras.Model, recipe: Recipe, *, kind: Kind, digest: str, source: str) -> Subject:
+    """Return a Keras model of the contract as a subject."""
+    import keras as library
+    import numpy as np
+
+    from edgemed.training import batches
+    from edgemed.training.evaluation.subjects import ModelSubject
+
+    _require_plane([tuple(one.shape) for one in model.inputs], recipe, source)
+    labels = _labels(recipe, int(model.output["logit"].shape[-1]), source)
+
+    def read(planes: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        found = {name: values.astype(np.float64) for name, values in batches.predict(model, planes).items()}
+        return found["logit"], found.get("evidence")
+
+    return ModelSubject(
+        about=_about(kind, recipe, labels, digest),
+        backend=f"keras {library.__version__} on {library.backend.backend()}",
+        labels=labels,
+        preprocessing=recipe.preprocessing,
+        read=read,
+    )
+
+
+def _require_plane(shapes: list[tuple[int | None, ...]], recipe: Recipe, source: str) -> None:
+    """Refuse planes of another size than the model's before any of them is made."""
+    steps = recipe.preprocessing
+    for shape in shapes:
+        if tuple(shape[1:3]) != (steps.height, steps.width):
+            wanted = " x ".join(map(str, shape[1:3]))
+            raise ConfigError(
+                f"preprocessing: expected planes of {wanted} (height x width), the input of {source}, got "
+                f"{steps.height} x {steps.width} from the recipe {recipe.name}; give the recipe it was trained by with "
+                "--recipe"
+            )
+
+
+def _labels(recipe: Recipe, count: int, source: str) -> Labels:
+    """Return what the logits stand for; one logit is abnormal against normal, whatever the labels' names."""
+    from edgemed.runtime.labels import Labels
+
+    if count == 1 and len(recipe.labels) == 2:
+        return Labels(names=recipe.labels)
+    if count == len(recipe.labels):
+        return Labels(names=recipe.labels, normal=recipe.normal_labels or recipe.labels[:1])
+    raise ConfigError(
+        f"labels: expected {'one or two' if count == 1 else count}, for the {count} logit{'s' * (count > 1)} of {source}, "
+        f"got {len(recipe.labels)} from the recipe {recipe.name}; give the recipe it was trained by with --recipe"
+    )
+
+
+def _about(kind: Kind, recipe: Recipe, labels: Labels, digest: str) -> Evaluated:
+    from edgemed.training.evaluation.document import Evaluated
+
+    return Evaluated(
+        kind=kind,
+        name=recipe.name,
+        version=None,
+        model=digest,
+        labels=recipe.labels,
+        normal_labels=labels.normal,
     )
