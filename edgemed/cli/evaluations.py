@@ -63,11 +63,11 @@ def opened(
 
 
 def _of_bundle(name: str, recipe: str | Recipe | None, trusted: tuple[Path, ...], backend: str | None) -> Candidate:
-    from edgemed.training.evaluation.procedure import Candidate
     from edgemed.bundle import keys
     from edgemed.runtime.screener import Screener
     from edgemed.training import evaluate
     from edgemed.training.evaluation import subjects
+    from edgemed.training.evaluation.procedure import Candidate
 
     screener = Screener.open(name, keys=tuple(map(keys.read_public, trusted)) or None, backend=backend)
     card = screener.bundle.members.get("card.md")
@@ -82,11 +82,11 @@ def _of_bundle(name: str, recipe: str | Recipe | None, trusted: tuple[Path, ...]
 
 
 def _of_run(folder: Path, recipe: str | None) -> Candidate:
-    from edgemed.training.evaluation.procedure import Candidate
     from edgemed import files
     from edgemed.training import recipe as recipes
     from edgemed.training import run as runs
     from edgemed.training.evaluate import Trained
+    from edgemed.training.evaluation.procedure import Candidate
 
     run = runs.read(folder)
     if recipe is not None:
@@ -113,9 +113,9 @@ def _of_run(folder: Path, recipe: str | None) -> Candidate:
 
 
 def _of_keras(path: Path, recipe: str | Recipe | None, input_range: tuple[float, float] | None) -> Candidate:
-    from edgemed.training.evaluation.procedure import Candidate
     from converters import keras_file
     from edgemed import files
+    from edgemed.training.evaluation.procedure import Candidate
 
     keras_file.require_plain(path)
     found = _required_recipe(path, recipe)
@@ -132,11 +132,11 @@ def _of_keras(path: Path, recipe: str | Recipe | None, input_range: tuple[float,
 
 
 def _of_tflite(path: Path, recipe: str | Recipe | None, backend: str | None) -> Candidate:
-    from edgemed.training.evaluation.procedure import Candidate
     from edgemed import files
     from edgemed.runtime import backends
     from edgemed.runtime.classifier import Classifier
     from edgemed.training.evaluation import subjects
+    from edgemed.training.evaluation.procedure import Candidate
 
     raw = files.read_bounded(path, limit_bytes=_MODEL_LIMIT_BYTES, error=ConfigError)
     found = _required_recipe(path, recipe)
@@ -216,9 +216,10 @@ def _labels(recipe: Recipe, count: int, source: str) -> Labels:
         return Labels(names=recipe.labels)
     if count == len(recipe.labels):
         return Labels(names=recipe.labels, normal=recipe.normal_labels or recipe.labels[:1])
+    wanted = "two, for the one logit" if count == 1 else f"{count}, for the {count} logits"
     raise ConfigError(
-        f"labels: expected {'one or two' if count == 1 else count}, for the {count} logit{'s' * (count > 1)} of {source}, "
-        f"got {len(recipe.labels)} from the recipe {recipe.name}; give the recipe it was trained by with --recipe"
+        f"labels: expected {wanted} of {source}, got {len(recipe.labels)} from the recipe {recipe.name}; give the "
+        "recipe it was trained by with --recipe"
     )
 
 

@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import logging
 import os
-
 from collections.abc import Sequence
 
 from edgemed.errors import MissingDependencyError

@@ -103,8 +103,8 @@ def _comparison(found: Comparison) -> Iterator[tuple[str, str]]:
     for point in found.points:
         yield (
             f"  {point.name}",
-            f"{point.flipped} decided differently, {point.to_alert} to alert and {point.to_clear} to clear; right alone: "
-            f"{point.only_this_right} this, {point.only_other_right} the other, McNemar p {point.p_value:.4f}",
+            f"{point.flipped} decided differently, {point.to_alert} to alert and {point.to_clear} to clear; right "
+            f"alone: {point.only_this_right} this, {point.only_other_right} the other, McNemar p {point.p_value:.4f}",
         )
 
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgemed import schema, statistics
 from edgemed.bundle.archive import Bundle
-from edgemed.errors import BundleError, ConfigError, GateError
+from edgemed.errors import BundleError, ConfigError
 from edgemed.runtime import decision
 from edgemed.training import division
 from edgemed.training import recipe as recipes
@@ -28,7 +28,7 @@ from edgemed.training.evaluation import calibrations, comparison, points, severa
 from edgemed.training.evaluation.answers import Answers, require_both_classes
 from edgemed.training.evaluation.cautions import cautions
 from edgemed.training.evaluation.comparison import Side
-from edgemed.training.evaluation.document import Calibrated, DecisionCurve
+from edgemed.training.evaluation.document import DecisionCurve
 from edgemed.training.evaluation.rule import scores
 from edgemed.training.evaluation.sample import RESAMPLES, Sample
 from edgemed.training.evaluation.subjects import Subject
@@ -160,7 +160,10 @@ def evaluate(
         groups=found.groups,
         seed=seed,
     )
-    tables = _calibrations(sample, side, validation, keep_together)
+    calibrated = calibrations.compared(
+        sample, in_force=_origin(side), validation=validation, keep_together=keep_together
+    )
+    in_force = calibrated.in_force
     groups = tuple(
         row
         for name, values in asked.attributes.items()
@@ -181,8 +184,8 @@ def evaluate(
         unscored=found.unscored,
         resamples=RESAMPLES if sample.repeats else None,
         auc=sample.auc(),
-        brier=tables[1].brier,
-        expected_calibration_error=tables[1].expected_calibration_error,
+        brier=in_force.brier,
+        expected_calibration_error=in_force.expected_calibration_error,
         operating_points=points.results(rule, sample, prevalences=asked.prevalences),
         decisions=_decisions(side, sample),
         interval=_method(sample),
@@ -190,14 +193,14 @@ def evaluate(
         subject=side.about,
         thresholds=_origin(side),
         average_precision=sample.average_precision(),
-        brier_parts=tables[1].brier_parts,
-        calibrations=tables,
+        brier_parts=in_force.brier_parts,
+        calibrations=calibrated.tables,
         decision_curve=_decision_curve(sample),
         subgroups=groups,
         comparison=None if other is None else comparison.compared(side, other, seed=seed),
         several=several.result(found, subject.labels, seed=seed),
         out_of_distribution=ood,
-        cautions=cautions(side, sample, asked.split, subgroups=groups),
+        cautions=(*cautions(side, sample, asked.split, subgroups=groups), *calibrated.failures),
     )
 
 
@@ -209,15 +212,6 @@ def _origin(side: Side) -> str:
     if side.about.kind == "bundle":
         return "calibration and thresholds of the bundle"
     return "Platt scaling and thresholds fitted on this model's answers to validation"
-
-
-def _calibrations(
-    sample: Sample, side: Side, validation: Answers | None, keep_together: NDArray[np.str_] | None
-) -> tuple[Calibrated, ...]:
-    try:
-        return calibrations.compared(sample, in_force=_origin(side), validation=validation, keep_together=keep_together)
-    except ValueError as err:
-        raise GateError(f"calibration: the logits cannot be calibrated on validation: {err}; train further") from err
 
 
 def _decisions(side: Side, sample: Sample) -> dict[str, int]:

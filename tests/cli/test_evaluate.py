@@ -89,8 +89,11 @@ def test_lines_say_what_was_measured_on_what(home: Path, capsys: pytest.CaptureF
     assert (code, err) == (0, "")
     assert lines["recipe"] == "blobs, seed 3"
     assert lines["images"] == "6 validation, 3 abnormal; 0 not scored"
-    assert lines["rule-out"] == "threshold 0.5000, sensitivity >= 0.95"
-    assert lines["intervals"] == "95 %; AUC: DeLong on the logit scale; proportions: Wilson"
+    assert lines["rule-out"] == "threshold 0.5000, sensitivity >= 0.95, in force"
+    assert lines["intervals"] == (
+        "95 %; AUC: DeLong on the logit scale; average precision: logit; proportions and F1: Wilson; predictive values at "
+        "a stated prevalence: Mercaldo; likelihood ratios: Simel"
+    )
 
 
 def test_division_other_than_the_bundles_own_is_refused(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,12 +3,14 @@
 The refitted maps see validation only. Where validation is what is evaluated, each image's score comes from maps that
 were fitted without its patient (five folds), so that no map is judged on what it has seen.
 
-    tables = calibrations.compared(sample, in_force=words, validation=answers, keep_together=None)
+    found = calibrations.compared(sample, in_force=words, validation=answers, keep_together=None)
+    found.in_force.brier
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -19,7 +21,7 @@ from edgemed.training.evaluation.answers import Answers
 from edgemed.training.evaluation.document import Bin, BrierParts, Calibrated
 from edgemed.training.evaluation.sample import Sample, figure
 
-__all__ = ["brier_parts", "calibrated", "compared", "refitted"]
+__all__ = ["Compared", "calibrated", "compared", "refitted"]
 
 FOLDS = 5
 
@@ -28,6 +30,19 @@ Method = Literal["none", "in force", "platt", "temperature", "isotonic"]
 
 class _Map(Protocol):
     def scores(self, logits: ArrayLike) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Calibrations of the same images, and the maps that could not be fitted, a sentence each."""
+
+    tables: tuple[Calibrated, ...]
+    failures: tuple[str, ...]
+
+    @property
+    def in_force(self) -> Calibrated:
+        """The calibration that the model decides with."""
+        return next(table for table in self.tables if table.method == "in force")
 
 
 _FITS: dict[Method, Callable[[ArrayLike, ArrayLike], _Map]] = {
@@ -39,7 +54,7 @@ _FITS: dict[Method, Callable[[ArrayLike, ArrayLike], _Map]] = {
 
 def compared(
     sample: Sample, *, in_force: str, validation: Answers | None, keep_together: NDArray[np.str_] | None
-) -> tuple[Calibrated, ...]:
+) -> Compared:
     """Return the calibrations of the evaluated images, the bare logit first and the one in force second.
 
     Args:
@@ -48,21 +63,23 @@ def compared(
         validation: answers that the refitted maps are fitted on; None leaves them out.
         keep_together: (n,) what no two folds may share, where the evaluated images are validation: then the maps are
             fitted on folds of the sample itself. None where they are not.
-
-    Raises:
-        ValueError: a map cannot be fitted: the logits do not rise with abnormality.
     """
     bare = statistics.sigmoid(sample.abnormality)
     tables = [
         calibrated("none", bare, sample.abnormal, fitted_on="nothing"),
         calibrated("in force", sample.scores, sample.abnormal, fitted_on=in_force),
     ]
+    failures = []
     for method in _FITS:
-        found = _scores(method, sample, validation=validation, keep_together=keep_together)
+        try:
+            found = _scores(method, sample, validation=validation, keep_together=keep_together)
+        except ValueError as err:
+            failures.append(f"The {method} calibration cannot be fitted on validation: {err}.")
+            continue
         if found is not None:
             scores, words = found
             tables.append(calibrated(method, scores, sample.abnormal, fitted_on=words))
-    return tuple(tables)
+    return Compared(tables=tuple(tables), failures=tuple(failures))
 
 
 def calibrated(
@@ -73,7 +90,7 @@ def calibrated(
         method=method,
         fitted_on=fitted_on,
         brier=statistics.brier(abnormal, scores),
-        brier_parts=brier_parts(abnormal, scores),
+        brier_parts=_parts(abnormal, scores),
         expected_calibration_error=statistics.expected_calibration_error(abnormal, scores),
         bins=tuple(
             Bin(
@@ -88,7 +105,7 @@ def calibrated(
     )
 
 
-def brier_parts(abnormal: NDArray[np.bool_], scores: NDArray[np.float64]) -> BrierParts:
+def _parts(abnormal: NDArray[np.bool_], scores: NDArray[np.float64]) -> BrierParts:
     """Return what the Brier score is made of."""
     parts = statistics.brier_parts(abnormal, scores)
     return BrierParts(reliability=parts.reliability, resolution=parts.resolution, uncertainty=parts.uncertainty)

@@ -87,7 +87,7 @@ class Request:
         for prevalence in self.prevalences:
             if not 0.0 < prevalence < 1.0:
                 raise ConfigError(
-                    f"--prevalence: expected above 0 and below 1, got {prevalence:g}; give a share, such as 0.02 for 2 %"
+                    f"--prevalence: expected above 0 and below 1, got {prevalence:g}; give a share, 0.02 for 2 %"
                 )
 
 
@@ -187,14 +187,13 @@ def _validation(candidate: Candidate, work: _Work) -> Answers | None:
     if work.split == "validation":
         return None
     try:
-        indices = _validation_indices(candidate, work)
+        found = work.answered(candidate, _validation_indices(candidate, work), "validation")
+        answers.require_both_classes(found, "validation", gates=candidate.screener is not None)
     except ConfigError as err:
         if candidate.rule is None:
             raise
         work.report.note(f"calibrations are not refitted, validation cannot be had: {err}")
         return None
-    found = work.answered(candidate, indices, "validation")
-    answers.require_both_classes(found, "validation", gates=candidate.screener is not None)
     return found
 
 
@@ -217,7 +216,7 @@ def _side(candidate: Candidate, work: _Work, validation: Answers | None) -> Side
 
 
 def _other_side(other: Candidate, work: _Work) -> Side:
-    """Return the other model's answers to the same images; its thresholds come from the same validation, if it has none."""
+    """Return the other model's answers to the same images; thresholds it lacks come from the same validation."""
     needs = other.rule is None and work.split != "validation"
     validation = work.answered(other, _validation_indices(other, work), "validation") if needs else None
     return _side(other, work, validation)
