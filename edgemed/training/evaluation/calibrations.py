@@ -135,7 +135,7 @@ def _scores(
         if folds is None:
             return None
         scores = refitted(method, sample.abnormality, sample.abnormal, folds)
-        return scores, f"validation, {FOLDS} folds by patient, each scored by the others' fit"
+        return scores, f"validation, in {FOLDS} folds of whole patients, each scored by the fit of the others"
     if validation is None:
         return None
     fitted = _FITS[method](validation.abnormality, validation.abnormal)

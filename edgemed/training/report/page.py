@@ -76,8 +76,8 @@ def _headline(found: Evaluation) -> Iterator[str]:
     """Yield what a reviewer should know first, in sentences."""
     patients = "" if found.resamples is None else f" of {found.n_groups} patients"
     yield (
-        f"{found.n} {found.split} images{patients}, {found.n_abnormal} of them abnormal. An abnormal image scores above "
-        f"a normal one in {tables.percent(found.auc)} of pairs (area under the ROC curve)."
+        f"{found.n} {found.split} images{patients}, {found.n_abnormal} of them abnormal. An abnormal image scores "
+        f"above a normal one in {tables.percent(found.auc)} of pairs (area under the ROC curve)."
     )
     for point in found.operating_points:
         if point.active:
@@ -144,15 +144,17 @@ def _pictures(done: Done) -> Iterator[Picture]:
         title="Reliability",
         svg=plots.reliability(found.calibrations),
         caption="Observed share of abnormals in ten bins of the score, with Wilson intervals, before and with the "
-        "calibration in force. On the diagonal a score means what it says.",
+        "calibration in force; below, how many images a bin of the latter holds. On the diagonal a score means what it "
+        "says.",
         alt=f"Reliability diagram, calibration error {found.expected_calibration_error:.4f}",
         across=False,
     )
     yield Picture(
         title="Decision curve",
         svg=plots.decision_curve(found.decision_curve, found.operating_points),
-        caption="What acting on the score is worth against acting on everyone or on none (Vickers and Elkin 2006), at "
-        f"a prevalence of {found.decision_curve.prevalence:.3f}. Left: missing a case weighs most; right: a false alert.",
+        caption="What acting on the score is worth against acting on everyone or on none (Vickers and Elkin 2006), "
+        f"at a prevalence of {found.decision_curve.prevalence:.3f}. Left, a missed case weighs most; right, an alert too "
+        "many.",
         alt="Decision curve: net benefit of the model, of acting on everyone and on none",
         across=False,
     )

@@ -69,7 +69,9 @@ def reliability(tables: Sequence[Calibrated]) -> str:
         axes.set_xlabel("score: foretold share of abnormals")
         axes.set_ylabel("observed share of abnormals")
         _square(axes)
-        axes.legend(loc="upper left", fontsize=9)
+        axes.set_ylim(-0.1, 1.02)
+        # Intervals may run below the legend: it has a ground of its own.
+        axes.legend(loc="upper left", fontsize=9, frameon=True, facecolor="white", edgecolor="none", framealpha=0.85)
         _counts(axes, tables)
         return drawing.svg(figure)
 
@@ -117,6 +119,9 @@ def scores(abnormal: NDArray[np.bool_], values: NDArray[np.float64], rule: Decis
         axes.axhline(0.0, color=drawing.INK, linewidth=0.8)
         # Most images lie at the two ends: a linear axis would hide the ones that matter.
         axes.set_yscale("symlog", linthresh=5)
+        ticks = [tick for tick in (5, 10, 100, 1000, 10_000) if tick <= max(up.max(), down.max())]
+        axes.set_yticks([*(-tick for tick in ticks), 0, *ticks])
+        axes.set_yticks([], minor=True)
         axes.yaxis.set_major_formatter(lambda count, _: f"{abs(count):g}")
         axes.set_xlim(0, 1)
         axes.set_xlabel("score")
@@ -185,5 +190,4 @@ def _counts(axes: Any, tables: Sequence[Calibrated]) -> None:
     for table in tables:
         if table.method == "in force":
             for one in table.bins:
-                axes.text((one.low + one.high) / 2, 0.0, str(one.n), ha="center", fontsize=7.5, color=drawing.INK)
-            axes.text(1.0, 0.045, "images a bin", ha="right", fontsize=7.5, color=drawing.INK)
+                axes.text((one.low + one.high) / 2, -0.08, str(one.n), ha="center", fontsize=8, color=drawing.INK)
