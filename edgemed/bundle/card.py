@@ -49,8 +49,7 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """Return the ratio as the card shows it."""
-        value, high = ("unbounded" if one is None else f"{one:.3g}" for one in (self.value, self.ci95[1]))
-        return f"{value} [{self.ci95[0]:.3g}, {high}]"
+        return statistics.shown_ratio(self.value, self.ci95)
 
 
 class AtPrevalence(msgspec.Struct, frozen=True, kw_only=True):

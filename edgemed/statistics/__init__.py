@@ -40,7 +40,7 @@ from edgemed.statistics.curves import (
     precision_recall_curve,
     roc_curve,
 )
-from edgemed.statistics.estimate import Estimate, shown
+from edgemed.statistics.estimate import Estimate, shown, shown_ratio
 from edgemed.statistics.grouping import folds, groups_holding
 from edgemed.statistics.predictive import (
     LikelihoodRatios,
@@ -106,6 +106,7 @@ __all__ = [
     "resampled",
     "roc_curve",
     "shown",
+    "shown_ratio",
     "sigmoid",
     "temperature",
     "threshold_balanced",

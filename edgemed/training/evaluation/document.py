@@ -65,9 +65,7 @@ class Ratio(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def __str__(self) -> str:
         """Return the ratio with its interval as it is shown to people."""
-        value = "unbounded" if self.value is None else f"{self.value:.3g}"
-        high = "unbounded" if self.ci95[1] is None else f"{self.ci95[1]:.3g}"
-        return f"{value} [{self.ci95[0]:.3g}, {high}]"
+        return statistics.shown_ratio(self.value, self.ci95)
 
 
 class AtPrevalence(_Document, frozen=True, kw_only=True, forbid_unknown_fields=True):

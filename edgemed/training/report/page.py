@@ -153,8 +153,8 @@ def _pictures(done: Done) -> Iterator[Picture]:
         title="Decision curve",
         svg=plots.decision_curve(found.decision_curve, found.operating_points),
         caption="What acting on the score is worth against acting on everyone or on none (Vickers and Elkin 2006), "
-        f"at a prevalence of {found.decision_curve.prevalence:.3f}. Left, a missed case weighs most; right, an alert too "
-        "many.",
+        f"at a prevalence of {found.decision_curve.prevalence:.3f}. Left, a missed case weighs most; right, a false "
+        "alert.",
         alt="Decision curve: net benefit of the model, of acting on everyone and on none",
         across=False,
     )

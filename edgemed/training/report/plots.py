@@ -70,8 +70,7 @@ def reliability(tables: Sequence[Calibrated]) -> str:
         axes.set_ylabel("observed share of abnormals")
         _square(axes)
         axes.set_ylim(-0.1, 1.02)
-        # Intervals may run below the legend: it has a ground of its own.
-        axes.legend(loc="upper left", fontsize=9, frameon=True, facecolor="white", edgecolor="none", framealpha=0.85)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.46, 1.0), ncols=3, fontsize=8.5, columnspacing=1.0)
         _counts(axes, tables)
         return drawing.svg(figure)
 
