@@ -15,6 +15,7 @@ from edgemed import targets
 from edgemed.errors import ConversionError
 from edgemed.runtime import outputs, replay
 from edgemed.runtime.interpreter import Interpreter, Kernels, Tensor
+from edgemed.runtime.labels import ONE_LOGIT, Labels
 from edgemed.tensors import Quantization, TensorSpec
 
 __all__ = ["Answers", "of"]
@@ -27,6 +28,7 @@ class Answers:
     Attributes:
         backend, kernels, architecture: that computed them.
         accelerated: an accelerator did, and not the CPU.
+        labels: what the logits stand for.
         tensors: by output name, int8 or float32 as the model gives them, first axis N.
         specs: what each output's numbers mean.
     """
@@ -37,6 +39,7 @@ class Answers:
     tensors: Mapping[str, Tensor]
     specs: Mapping[str, TensorSpec]
     accelerated: bool = False
+    labels: Labels = ONE_LOGIT
 
     @property
     def integers(self) -> dict[str, NDArray[np.int8]]:
@@ -64,15 +67,29 @@ class Answers:
 
     @property
     def logits(self) -> NDArray[np.float64]:
-        """The logit of each plane, (N,)."""
-        return self.real("logit")[:, 0]
+        """The logit of abnormal against normal of each plane, (N,)."""
+        return self.labels.abnormality(self.real("logit"))
+
+    @property
+    def logit_reach(self) -> float:
+        """How far `logits` move when every output logit moves by one LSB, at most, in their unit; 0 of a float model.
+
+        With several labels one moves up and another down: they weigh together 1 on each side.
+        """
+        return self.scales.get("logit", 0.0) * (1 if self.labels.count == 1 else 2)
 
 
-def of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> Answers:
+def of(interpreter: Interpreter, planes: NDArray[np.uint8], *, labels: Labels = ONE_LOGIT) -> Answers:
     """Return every output for planes (N, H, W), N >= 1.
 
+    Args:
+        interpreter: the loaded model.
+        planes: uint8.
+        labels: what its logits stand for.
+
     Raises:
-        ConversionError: an output is neither float32 nor int8 with a scale.
+        ConversionError: an output is neither float32 nor int8 with a scale, or there are not as many logits as
+            labels.
         BundleError: the model breaks the model contract.
         InferenceError: the back end failed.
     """
@@ -81,6 +98,11 @@ def of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> Answers:
         raise ConversionError(
             f"model: outputs {', '.join(wrong)}: expected float32, or int8 with a scale, got another type"
         )
+    if "logit" in specs and (count := specs["logit"].shape[-1]) != labels.count:
+        raise ConversionError(
+            f"model: output logit: expected {labels.count}, one for each label, got {count}; give the recipe that the "
+            "model was trained by"
+        )
     return Answers(
         backend=interpreter.backend,
         kernels=interpreter.kernels,
@@ -88,6 +110,7 @@ def of(interpreter: Interpreter, planes: NDArray[np.uint8]) -> Answers:
         tensors=replay.outputs_of(interpreter, planes),
         specs=specs,
         accelerated=interpreter.accelerated,
+        labels=labels,
     )
 
 

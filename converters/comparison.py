@@ -17,10 +17,10 @@ from converters import parity
 from converters.division import Parts
 from converters.gate import Gate
 from converters.mode import Mode
-from converters.parity import Area, Areas, Flip, Interval, McNemar, Parity, Part, Point, Share
+from converters.parity import Area, Areas, Flip, Interval, McNemar, Parity, Part, Point, Share, TopLabel
 from edgemed import statistics
 
-__all__ = ["Decided", "compare", "flips"]
+__all__ = ["Decided", "Named", "compare", "flips"]
 
 _RESAMPLES = 2000
 _SEED = 20240229  # which patients a resample draws
@@ -43,6 +43,15 @@ class Decided:
         return found
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Named:
+    """Labels (n,) of all of validation, by their place, and by both models' largest logit."""
+
+    labels: NDArray[np.int64]
+    of_float: NDArray[np.int64]
+    converted: NDArray[np.int64]
+
+
 def compare(
     labels: NDArray[np.int64],
     of_float: Decided,
@@ -52,6 +61,7 @@ def compare(
     gate: Gate,
     mode: Mode,
     groups: Sequence[str] | None = None,
+    named: Named | None = None,
 ) -> Parity:
     """Return how the converted model's answers to validation images compare with the float model's.
 
@@ -63,6 +73,7 @@ def compare(
         gate: what is promised and allowed.
         mode: of the conversion.
         groups: (n,) patients, or what else was kept together; None where nothing is known.
+        named: labels by both models; None of models of one logit.
     """
     keys = None if groups is None else np.array(groups, dtype=np.str_)
     flipped = _flipped(of_float, converted, parts)
@@ -74,7 +85,8 @@ def compare(
         gate=_part(labels, keys, parts.gate),
         areas=_areas(labels, of_float, converted, keys, parts.gate),
         margin=gate.margin,
-        promised=gate.sensitivity,
+        promised=gate.criterion.promised,
+        promise="sensitivity" if gate.criterion.specificity is None else "specificity",
         point_float=_point(labels, of_float, parts.gate),
         point_converted=_point(labels, converted, parts.gate),
         mcnemar=_mcnemar(labels, of_float, converted, parts.gate),
@@ -83,6 +95,7 @@ def compare(
         to_alert=int(converted.alerts[flipped].sum()),
         to_clear=int((~converted.alerts[flipped]).sum()),
         whole=_areas(labels, of_float, converted, keys, np.arange(len(labels))),
+        labels=None if named is None else _top(named, parts.gate),
         passed=True,
     )
     return msgspec.structs.replace(measured, passed=not parity.failures(measured))
@@ -165,6 +178,15 @@ def _point(labels: NDArray[np.int64], decided: Decided, chosen: NDArray[np.int64
         threshold=decided.threshold,
         sensitivity=_share(rates.true_positives, rates.true_positives + rates.false_negatives),
         specificity=_share(rates.true_negatives, rates.true_negatives + rates.false_positives),
+    )
+
+
+def _top(named: Named, chosen: NDArray[np.int64]) -> TopLabel:
+    of_float, converted, truth = named.of_float[chosen], named.converted[chosen], named.labels[chosen]
+    return TopLabel(
+        agreed=_share(int((of_float == converted).sum()), len(chosen)),
+        right_float=_share(int((of_float == truth).sum()), len(chosen)),
+        right_converted=_share(int((converted == truth).sum()), len(chosen)),
     )
 
 

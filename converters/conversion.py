@@ -17,9 +17,10 @@ from pathlib import Path
 
 import keras
 import msgspec
+import numpy as np
 
 from converters import calibration as calibrations
-from converters import card, contract, division, emission, judgement, parity, report, translation, vectors
+from converters import card, contract, division, emission, judgement, parity, report, scaling, translation, vectors
 from converters.answers import Answers
 from converters.artifact import Artifact
 from converters.calibration import Calibration
@@ -30,9 +31,12 @@ from converters.report import Report, findings, page
 from edgemed import schema
 from edgemed.bundle import models
 from edgemed.bundle.manifest import ArtifactDocument, Description
+from edgemed.errors import ConfigError
 from edgemed.imaging.labelled import LabelledPlanes
+from edgemed.imaging.out_of_fold import OutOfFold
 from edgemed.imaging.preprocess import Preprocessing, encode
 from edgemed.runtime import decision, golden
+from edgemed.runtime.labels import Labels
 from edgemed.targets import Target
 
 __all__ = ["convert"]
@@ -51,6 +55,7 @@ def convert(
     description: Description,
     quality: decision.QualityLimits,
     facts: card.Facts,
+    out_of_fold: OutOfFold | None = None,
     mode: Mode = Mode.QAT,
     input_range: tuple[float, float] | None = None,
     peers: Sequence[Path] = (),
@@ -63,8 +68,8 @@ def convert(
         model: float; it is not changed. One that is not of the model contract is made so: see `converters.contract`.
         target: device to convert for, or several: they say which members are made.
         train: split for training and the domain.
-        validation: split that shares no patient with it, divided here once more: one part gives calibration, threshold
-            and indeterminate zone, the other judges.
+        validation: split that shares no patient with it, divided here once more: one part gives calibration, and
+            thresholds where nothing else does, the other judges.
         calibration: planes of train that set the first ranges (qat) or all of them (ptq).
         preprocessing: that made the planes.
         fit: trains the twin in place, called in mode qat only; the caller owns data order, loss and schedule.
@@ -72,6 +77,8 @@ def convert(
         description: what the model is for.
         quality: limits before inference.
         facts: about data and training, for the model card.
+        out_of_fold: answers over train and validation of fold models of the same recipe, which choose the thresholds
+            and steady the calibration; see `converters.operating` and `converters.scaling`.
         mode: how.
         input_range: (low, high) that grey levels 0..255 stood for in training, where the graph does not rescale them.
         peers: Python executables of environments that measure further back ends.
@@ -79,7 +86,8 @@ def convert(
         clock: seconds, rising; for the report.
 
     Raises:
-        ConfigError: validation cannot be divided into two parts with enough images of each label.
+        ConfigError: validation cannot be divided into two parts with enough images of each label, or the labels of the
+            description contradict each other.
         ConversionError: the model cannot be made one of the contract, a layer cannot be quantized, the export is not
             fully int8, calibration does not fit the model, a peer failed, or a source frame no longer gives its plane.
         GateError: the converted model fails the parity gate, or its logits cannot be calibrated.
@@ -87,8 +95,10 @@ def convert(
     started = clock()
     devices = (target,) if isinstance(target, Target) else tuple(target)
     emission.require(devices, mode)
+    labels = _labels(description, validation)
     parts = division.of(validation, share=gate.share, seed=judgement.SEED)
-    adapted = contract.adapted(model, input_range=input_range, validation=validation)
+    folds = None if out_of_fold is None else scaling.of_folds(out_of_fold)
+    adapted = contract.adapted(model, input_range=input_range, validation=validation, labels=labels)
     for line in adapted.notes:
         note(f"model: {line}")
     calibrations.require_fits(calibration, adapted.model)
@@ -105,14 +115,21 @@ def convert(
     judged = judgement.of(
         adapted.model,
         translated.raw,
-        Data(train=train, validation=validation, parts=parts, preprocessing=preprocessing),
+        Data(train=train, validation=validation, parts=parts, preprocessing=preprocessing, labels=labels, folds=folds),
         gate=gate,
         mode=mode,
         quality=quality,
         asked=Asked(peers=peers, others=emitted.comparable),
     )
     parity.require(judged.parity, judged.flips)
-    agreed = emission.agreements(emitted, translated.raw, validation.planes, validation.labels, rule=judged.rule)
+    agreed = emission.agreements(
+        emitted,
+        translated.raw,
+        validation.planes,
+        validation.abnormal.astype(np.int64),
+        rule=judged.rule,
+        meaning=labels,
+    )
     note("errors layer by layer, and the latency of both models here")
     found = findings.of(
         adapted.model,
@@ -138,8 +155,24 @@ def convert(
         report=found,
         flips=judged.flips,
         rule=judged.rule,
-        notes=emitted.notes,
+        notes=(*emitted.notes, *judged.notes),
     )
+
+
+def _labels(description: Description, validation: LabelledPlanes) -> Labels:
+    """Return what the logits stand for: one for each label where some are called normal."""
+    normal = description.normal_labels
+    try:
+        found = Labels(names=description.labels, normal=() if isinstance(normal, msgspec.UnsetType) else normal)
+    except ValueError as err:
+        raise ConfigError(f"{description.name}: {err}; correct the recipe") from err
+    given = validation.label_names, validation.normal_labels
+    if found.count > 1 and (found.names, found.normal) != given:
+        raise ConfigError(
+            f"{description.name}: labels: expected those of the images, {', '.join(given[0])} (normal: "
+            f"{', '.join(given[1])}), got {', '.join(found.names)} (normal: {', '.join(found.normal)})"
+        )
+    return found
 
 
 def _golden(judged: Judgement, validation: LabelledPlanes, preprocessing: Preprocessing) -> dict[str, bytes]:

@@ -41,29 +41,32 @@ def of(validation: LabelledPlanes, *, share: float, seed: int) -> Parts:
 
     Args:
         validation: its groups stay whole; without groups each image is one.
-        share: of each label's images for the gate part, above 0 and below 1.
+        share: of the normal and of the abnormal images for the gate part, above 0 and below 1.
         seed: which groups.
 
     Raises:
         ConfigError: a part would have fewer than `FEWEST` images of a label.
     """
     groups = np.array(validation.names if validation.groups is None else validation.groups, dtype=np.str_)
-    chosen = statistics.groups_holding(validation.labels, groups, share, rng=np.random.default_rng(seed))
+    abnormal = validation.abnormal.astype(np.int64)
+    chosen = statistics.groups_holding(abnormal, groups, share, rng=np.random.default_rng(seed))
     of_gate = np.isin(groups, sorted(chosen))
     parts = Parts(operating=np.flatnonzero(~of_gate), gate=np.flatnonzero(of_gate))
     for name, part in (("operating", parts.operating), ("gate", parts.gate)):
-        _require_enough(name, validation.labels[part], groups=len(np.unique(groups[part])), of=validation)
+        _require_enough(name, part, abnormal, groups=None if validation.groups is None else groups)
     return parts
 
 
-def _require_enough(name: str, labels: NDArray[np.int64], *, groups: int, of: LabelledPlanes) -> None:
-    abnormal = int(labels.sum())
-    normal = len(labels) - abnormal
+def _require_enough(
+    name: str, part: NDArray[np.int64], labels: NDArray[np.int64], *, groups: NDArray[np.str_] | None
+) -> None:
+    abnormal = int(labels[part].sum())
+    normal = len(part) - abnormal
     if min(abnormal, normal) >= FEWEST:
         return
-    kept = "" if of.groups is None else f" of {groups} patients or groups of near-duplicates"
+    kept = "" if groups is None else f" of {len(np.unique(groups[part]))} patients or groups of near-duplicates"
     raise ConfigError(
         f"validation: {name} part: expected at least {FEWEST} normal and {FEWEST} abnormal images, got {normal} normal "
-        f"and {abnormal} abnormal{kept}, out of {len(of.labels)} validation images, of which {int(of.labels.sum())} "
+        f"and {abnormal} abnormal{kept}, out of {len(labels)} validation images, of which {int(labels.sum())} "
         "are abnormal; give validation more images, of other patients"
     )

@@ -26,6 +26,7 @@ from converters.translation import Translated
 from edgemed.bundle import models
 from edgemed.errors import ConversionError, MissingDependencyError
 from edgemed.runtime.decision import DecisionRule
+from edgemed.runtime.labels import ONE_LOGIT, Labels
 from edgemed.targets import Accelerator, Precision, Target
 
 __all__ = ["Emission", "agreements", "members_for", "require", "wants_symmetric"]
@@ -116,7 +117,13 @@ def _compiled(device: Target, translated: Translated) -> tuple[dict[str, bytes],
 
 
 def agreements(
-    emitted: Emission, converted: bytes, planes: NDArray[np.uint8], labels: NDArray[np.int64], *, rule: DecisionRule
+    emitted: Emission,
+    converted: bytes,
+    planes: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    *,
+    rule: DecisionRule,
+    meaning: Labels = ONE_LOGIT,
 ) -> dict[str, Agreement]:
     """Return how the answers of each ONNX member compare with those of the converted file, by member name.
 
@@ -126,12 +133,13 @@ def agreements(
         planes: (N, H, W) uint8, validation.
         labels: (N,), 0 normal and 1 abnormal.
         rule: the decision document, whose indeterminate zone spans the difference between members.
+        meaning: of the model's logits.
 
     Raises:
         AgreementError: a member's AUC differs by more than the margin, or it contradicts a decision.
     """
     found = {}
     for member, onnx in emitted.comparable.items():
-        found[member] = jetson.compare(converted, onnx, planes, labels, rule=rule)
+        found[member] = jetson.compare(converted, onnx, planes, labels, rule=rule, meaning=meaning)
         jetson.require(found[member])
     return found

@@ -1,8 +1,9 @@
 """The decision document of a converted model, and what it is worth beside the float model's, on validation.
 
-Calibration, threshold and indeterminate zone come from the operating part, the figures of the gate from the gate part.
+Calibration comes from the operating part, thresholds and indeterminate zone as well where there are no out-of-fold
+answers; the figures of the gate come from the gate part.
 
-    judged = judgement.of(model, raw, train=train, validation=validation, parts=parts, gate=gate, ...)
+    judged = judgement.of(model, raw, data, gate=gate, ...)
     parity.require(judged.parity, judged.flips)
 """
 
@@ -16,18 +17,21 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import answers, comparison, operating, qat, tolerance
+from converters import answers, comparison, domain, operating, points, qat, scaling, tolerance
 from converters.answers import Answers
-from converters.comparison import Decided
+from converters.comparison import Decided, Named
 from converters.division import Parts
 from converters.gate import Gate
 from converters.mode import Mode
+from converters.operating import Answered
 from converters.parity import Flip, Parity
 from converters.report.plots import Paired
-from edgemed import files, statistics
+from converters.scaling import Folds
+from edgemed import files
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime import backends, decision, golden
+from edgemed.runtime.labels import ONE_LOGIT, Labels
 
 __all__ = ["SEED", "Asked", "Data", "Judgement", "of"]
 
@@ -42,14 +46,30 @@ class Data:
 
     Attributes:
         train: describes the domain.
-        validation: divided into ``parts``.
+        validation: divided into ``parts``; its labels are the model's, see ``labels``.
+        parts: of it.
         preprocessing: that made the planes.
+        labels: what the logits stand for.
+        folds: out-of-fold answers of models of the same recipe; None where there are none.
     """
 
     train: LabelledPlanes
     validation: LabelledPlanes
     parts: Parts
     preprocessing: Preprocessing
+    labels: Labels = ONE_LOGIT
+    folds: Folds | None = None
+
+    @property
+    def abnormal(self) -> NDArray[np.int64]:
+        """Return 0 normal or 1 abnormal of each validation image, (n,)."""
+        return self.validation.abnormal.astype(np.int64)
+
+    @property
+    def groups(self) -> NDArray[np.str_] | None:
+        """Return what keeps validation images together, (n,); None where nothing is known."""
+        groups = self.validation.groups
+        return None if groups is None else np.array(groups, dtype=np.str_)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,6 +83,7 @@ class Judgement:
         parity: the figures of the gate.
         flips: images of the gate part that are decided differently.
         paired: answers of both models to the gate part.
+        notes: what to know of the operating points, a line each.
     """
 
     reference: Answers
@@ -71,20 +92,21 @@ class Judgement:
     parity: Parity
     flips: tuple[Flip, ...]
     paired: Paired
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Read:
-    """One model's logits on all of validation, and how it would decide."""
+    """One model's answers to all of validation, what chose its thresholds, and how it would decide."""
 
-    logits: NDArray[np.float64]
-    scaling: decision.Calibration
+    answered: Answered
+    basis: operating.Basis
     decided: Decided
 
     @property
     def threshold(self) -> float:
         """The threshold as a logit."""
-        return operating.logit(self.decided.threshold, self.scaling)
+        return scaling.logit(self.decided.threshold, self.answered.calibration)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,59 +140,73 @@ def of(
 
     Raises:
         ConversionError: a peer failed, or answers something else.
-        GateError: the logits of a model cannot be calibrated.
+        GateError: the logits of a model cannot be calibrated, or a criterion is met only by deciding nothing.
     """
     validation, parts = data.validation, data.parts
-    reference = answers.of(backends.load(raw, backend="litert"), validation.planes)
-    converted = _read(reference.logits, validation.labels, parts, gate, model=mode.value)
-    width, spread = _spread(raw, reference, data, converted.scaling, asked)
+    reference = answers.of(backends.load(raw, backend="litert"), validation.planes, labels=data.labels)
+    float_logits = _float_logits(model, validation.planes)
+    converted = _read(reference.logits, data, gate, model=mode.value)
+    of_float = _read(data.labels.abnormality(float_logits), data, gate, model="float")
+    width, spread = _spread(raw, reference, data, converted.answered.calibration, asked)
     rule = operating.decision_rule(
-        reference.logits[parts.operating],
-        validation.labels[parts.operating],
+        converted.basis,
+        converted.answered,
         model_digest=files.sha256(raw),
-        calibration=converted.scaling,
-        name=gate.operating_point,
-        sensitivity=gate.sensitivity,
+        gate=gate,
         logit_tolerance=width,
         quality=quality,
         limits=_domain(raw, reference, data.train) if "embedding" in reference.specs else None,
     )
-    of_float = _read(_float_logits(model, validation.planes), validation.labels, parts, gate, model="float")
     return Judgement(
         reference=reference,
         rule=rule,
         tolerance=spread,
         parity=comparison.compare(
-            validation.labels,
+            data.abnormal,
             of_float.decided,
             converted.decided,
             parts=parts,
             gate=gate,
             mode=mode,
             groups=validation.groups,
+            named=_named(float_logits, reference, data),
         ),
-        flips=comparison.flips(validation.labels, validation.names, of_float.decided, converted.decided, parts=parts),
-        paired=_paired(validation.labels, of_float, converted, parts),
+        flips=comparison.flips(data.abnormal, validation.names, of_float.decided, converted.decided, parts=parts),
+        paired=_paired(data.abnormal, of_float, converted, parts),
+        notes=operating.notes(rule, gate),
     )
 
 
 def _float_logits(model: keras.Model, planes: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the logits of the float model, (n, K)."""
     found = [model.predict_on_batch(batch)["logit"] for batch in qat.batches(planes, 64)]
-    logits: NDArray[np.float64] = np.concatenate(found)[:, 0].astype(np.float64)
+    logits: NDArray[np.float64] = np.concatenate(found).astype(np.float64)
     return logits
 
 
-def _read(logits: NDArray[np.float64], labels: NDArray[np.int64], parts: Parts, gate: Gate, *, model: str) -> _Read:
-    """Return how a model decides: calibration and threshold from its own answers to the operating part."""
-    chosen = parts.operating
-    scaling = operating.calibrated(logits[chosen], labels[chosen], model=model)
-    scores = operating.scores(logits, scaling)
-    threshold = statistics.threshold_for_sensitivity(labels[chosen], scores[chosen], gate.sensitivity)
-    return _Read(logits=logits, scaling=scaling, decided=Decided(scores=scores, threshold=threshold))
+def _read(logits: NDArray[np.float64], data: Data, gate: Gate, *, model: str) -> _Read:
+    """Return how a model decides: calibrated on its own answers to the operating part, at the active threshold."""
+    chosen, labels = data.parts.operating, data.abnormal
+    calibration = scaling.fitted(logits[chosen], labels[chosen], model=model, folds=data.folds)
+    answered = Answered(logits=logits, labels=labels, groups=data.groups, calibration=calibration)
+    basis = operating.basis(answered, parts=data.parts, folds=data.folds)
+    threshold = points.threshold(gate.criterion, basis.labels, basis.scores)
+    return _Read(answered=answered, basis=basis, decided=Decided(scores=answered.scores, threshold=threshold))
+
+
+def _named(float_logits: NDArray[np.float64], reference: Answers, data: Data) -> Named | None:
+    """Return the most probable label by both models, where there are several."""
+    if data.labels.count == 1:
+        return None
+    return Named(
+        labels=data.validation.labels,
+        of_float=float_logits.argmax(axis=1),
+        converted=reference.real("logit").argmax(axis=1),
+    )
 
 
 def _spread(
-    raw: bytes, reference: Answers, data: Data, scaling: decision.Calibration, asked: Asked
+    raw: bytes, reference: Answers, data: Data, calibration: decision.Calibration, asked: Asked
 ) -> tuple[float, golden.Tolerance | None]:
     """Return the largest difference of a logit between back ends, in its unit, and the document where there is one."""
     planes = data.validation.planes
@@ -181,27 +217,32 @@ def _spread(
         reference,
         planes,
         preprocessing=data.preprocessing,
-        calibration=scaling,
+        calibration=calibration,
         peers=asked.peers,
         others=asked.others,
     )
     # One LSB at least: no measurement rules out that a back end rounds the other way.
     lsb = max(1, *(entry.logit_lsb for entry in measured.entries))
-    return lsb * reference.scales["logit"], measured
+    return lsb * reference.logit_reach, measured
 
 
 def _domain(raw: bytes, reference: Answers, train: LabelledPlanes) -> decision.OutOfDistribution:
-    chosen = np.random.default_rng(SEED).permutation(len(train.planes))[:_DOMAIN]
-    domain = answers.of(backends.load(raw, backend="litert"), train.planes[chosen])
-    return operating.out_of_distribution(domain.real("embedding"), reference.real("embedding"))
+    rng = np.random.default_rng(SEED)
+    planes = train.planes[rng.permutation(len(train.planes))[:_DOMAIN]]
+    interpreter = backends.load(raw, backend="litert")
+    seen = [
+        answers.of(interpreter, shown, labels=reference.labels).real("embedding")
+        for shown in (planes, domain.exposures(planes, rng=rng))
+    ]
+    return domain.limits(np.concatenate(seen), reference.real("embedding"), lsb=reference.scales.get("embedding"))
 
 
 def _paired(labels: NDArray[np.int64], of_float: _Read, converted: _Read, parts: Parts) -> Paired:
     chosen = parts.gate
     return Paired(
         labels=labels[chosen],
-        logits_float=of_float.logits[chosen],
-        logits_converted=converted.logits[chosen],
+        logits_float=of_float.answered.logits[chosen],
+        logits_converted=converted.answered.logits[chosen],
         scores_float=of_float.decided.scores[chosen],
         scores_converted=converted.decided.scores[chosen],
         threshold_float=of_float.threshold,

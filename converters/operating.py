@@ -1,59 +1,97 @@
-"""The decision document of a converted model, fitted on what it answers itself to the operating part of validation.
+"""The decision document of a converted model: operating points, the zone between them, and everything beside it.
 
-calibration = operating.calibrated(logits, labels)
-rule = operating.decision_rule(logits, labels, calibration=calibration, sensitivity=0.95, ...)
+Thresholds are chosen on scores of images that the scoring model never saw: on the out-of-fold answers over train and
+validation where there are any, else on what the model itself answers to the operating part of validation. Scores of
+both are calibrated probabilities, so that a threshold chosen on the one holds on the other; what the model that ships
+attains there on validation stands beside each point.
+
+    basis = operating.basis(answered, parts=parts, folds=folds)
+    rule = operating.decision_rule(basis, answered, gate=gate, ...)
 """
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed import statistics
-from edgemed.errors import GateError
+from converters import points, scaling
+from converters.division import Parts
+from converters.gate import Gate, Indeterminate
+from converters.scaling import Folds
 from edgemed.runtime import decision
 
-__all__ = ["calibrated", "decision_rule", "logit", "out_of_distribution", "scores"]
-
-_IN_DOMAIN_REFUSED = 0.01  # design: the limit that 1 % of in-domain images exceed
+__all__ = ["Answered", "Basis", "basis", "decision_rule", "notes"]
 
 
-def calibrated(logits: NDArray[np.float64], labels: NDArray[np.int64], *, model: str = "int8") -> decision.Calibration:
-    """Return Platt scaling fitted to logits (n,) and labels (n,) of validation; ``model`` names it in the error.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answered:
+    """What one model answers to all of validation.
 
-    Raises:
-        GateError: the logits do not rise with abnormality, so that no score can be made of them.
+    Attributes:
+        logits: (n,), of abnormal against normal.
+        labels: (n,), 0 normal and 1 abnormal.
+        groups: (n,) patients or what else was kept together; None where nothing is known.
+        calibration: of the model.
     """
-    try:
-        fitted = statistics.platt(logits, labels)
-    except ValueError as err:
-        raise GateError(
-            f"calibration: the {model} model's logits cannot be calibrated on validation: {err}; train the model "
-            "further"
-        ) from err
-    return decision.Calibration(slope=fitted.slope, intercept=fitted.intercept)
+
+    logits: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    groups: NDArray[np.str_] | None
+    calibration: decision.Calibration
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Return the calibrated score of each image, (n,)."""
+        return scaling.scores(self.logits, self.calibration)
 
 
-def scores(logits: NDArray[np.float64], calibration: decision.Calibration) -> NDArray[np.float64]:
-    """Return the score of each logit (n,), as the device computes it."""
-    return np.array([decision.score(float(logit), calibration) for logit in logits])
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Basis:
+    """Images that choose thresholds, and those that confirm them.
+
+    Attributes:
+        labels: (m,), 0 normal and 1 abnormal.
+        scores: (m,), calibrated.
+        groups: (m,) or None.
+        where: the images in words.
+        confirming: indices into validation: images whose answers by the model that ships chose nothing.
+    """
+
+    labels: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    groups: NDArray[np.str_] | None
+    where: str
+    confirming: NDArray[np.int64]
 
 
-def logit(score: float, calibration: decision.Calibration) -> float:
-    """Return the logit that has a score above 0 and below 1."""
-    return (math.log(score / (1.0 - score)) - calibration.intercept) / calibration.slope
+def basis(answered: Answered, *, parts: Parts, folds: Folds | None) -> Basis:
+    """Return what chooses the thresholds of a model: the folds where there are any, else the operating part."""
+    if folds is not None:
+        return Basis(
+            labels=folds.labels,
+            scores=folds.scores,
+            groups=folds.groups,
+            where=f"out of fold on train and validation, {folds.count} folds",
+            confirming=np.arange(len(answered.labels)),
+        )
+    chosen = parts.operating
+    return Basis(
+        labels=answered.labels[chosen],
+        scores=answered.scores[chosen],
+        groups=None if answered.groups is None else answered.groups[chosen],
+        where="on the operating part of validation",
+        confirming=parts.gate,
+    )
 
 
 def decision_rule(
-    logits: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    chosen_on: Basis,
+    answered: Answered,
     *,
     model_digest: str,
-    calibration: decision.Calibration,
-    name: str,
-    sensitivity: float,
+    gate: Gate,
     logit_tolerance: float,
     quality: decision.QualityLimits,
     limits: decision.OutOfDistribution | None,
@@ -61,74 +99,94 @@ def decision_rule(
     """Return the decision document of a model.
 
     Args:
-        logits: (n,) of the converted model on the operating part of validation.
-        labels: (n,), 0 normal and 1 abnormal.
+        chosen_on: result of `basis`.
+        answered: what the converted model answers to validation.
         model_digest: of its file.
-        calibration: result of `calibrated`.
-        name: of the operating point.
-        sensitivity: it must reach on these images, 0..1.
-        logit_tolerance: largest difference of a logit between back ends; the indeterminate zone spans it to both
-            sides of the threshold.
+        gate: names the operating points and the kind of indeterminate zone.
+        logit_tolerance: largest difference of a logit between back ends.
         quality: limits before inference.
-        limits: result of `out_of_distribution`; None where the model has no embedding.
+        limits: of the domain; None where the model has no embedding.
 
     Raises:
-        ValueError: no threshold reaches the sensitivity.
+        GateError: a criterion is met only by a threshold that decides nothing.
     """
-    values = scores(logits, calibration)
-    threshold = statistics.threshold_for_sensitivity(labels, values, sensitivity)
-    rates = statistics.rates(labels, values, threshold)
-    if rates.sensitivity is None or rates.specificity is None:
-        raise ValueError("labels: expected normal and abnormal images, got one kind only")
-    centre = logit(threshold, calibration)
-    abnormal = int(labels.sum())
-    point = decision.OperatingPoint(
-        name=name,
-        criterion=f"sensitivity >= {sensitivity:g} on the operating part of validation",
-        threshold=threshold,
-        sensitivity=rates.sensitivity.value,
-        sensitivity_ci95=rates.sensitivity.ci95,
-        specificity=rates.specificity.value,
-        specificity_ci95=rates.specificity.ci95,
-        n_abnormal=abnormal,
-        n_normal=len(labels) - abnormal,
-    )
+    found = _points(chosen_on, answered, gate)
     return decision.DecisionRule(
         schema=1,
         version=1,
         model=model_digest,
-        calibration=calibration,
-        operating_points=(point,),
-        active=name,
-        indeterminate=decision.Zone(
-            low=min(threshold, decision.score(centre - logit_tolerance, calibration)),
-            high=max(threshold, decision.score(centre + logit_tolerance, calibration)),
-        ),
+        calibration=answered.calibration,
+        operating_points=found,
+        active=gate.active,
+        indeterminate=_zone(found, gate, answered.calibration, logit_tolerance),
         quality=quality,
         out_of_distribution=limits,
     )
 
 
-def out_of_distribution(train: NDArray[np.float64], validation: NDArray[np.float64]) -> decision.OutOfDistribution:
-    """Return the limit of the Mahalanobis distance of embeddings.
+def notes(rule: decision.DecisionRule, gate: Gate) -> tuple[str, ...]:
+    """Return what to know of the operating points of a document, a line each: claims that the images do not carry."""
+    said = []
+    for point in rule.operating_points:
+        if point.holds is False:
+            said.append(
+                f"{point.name}: {point.criterion}: attained, but {point.n_abnormal} abnormal and {point.n_normal} "
+                "normal images do not carry the claim: the lower end of its 95 % interval lies below"
+            )
+    ends = _ends(rule.operating_points, gate)
+    if gate.indeterminate is Indeterminate.BETWEEN and ends is not None and ends[0] >= ends[1]:
+        said.append(
+            f"the threshold that rules out, {ends[0]:.4f}, is not below the one that rules in, {ends[1]:.4f}: each "
+            "threshold between them meets both criteria, so that only the tolerance between back ends is indeterminate"
+        )
+    return tuple(said)
 
-    Args:
-        train: (n, C) int8 model's embeddings of train images, dequantized; they give mean and covariance (Ledoit-Wolf
-            shrinkage, so that n may be near C).
-        validation: (m, C) likewise; 1 % of them lie beyond the limit.
 
-    Source: Lee et al., "A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial
-    Attacks", NeurIPS 2018, with one class; Ledoit and Wolf 2004.
-    """
-    from sklearn.covariance import LedoitWolf
+def _points(chosen_on: Basis, answered: Answered, gate: Gate) -> tuple[decision.OperatingPoint, ...]:
+    confirming, scores = chosen_on.confirming, answered.scores
+    found = []
+    for criterion in gate.points:
+        threshold = points.threshold(criterion, chosen_on.labels, chosen_on.scores)
+        confirmed = points.attained(
+            answered.labels[confirming],
+            scores[confirming],
+            threshold,
+            groups=None if answered.groups is None else answered.groups[confirming],
+        )
+        found.append(
+            points.point(
+                criterion,
+                threshold,
+                chosen_on.labels,
+                chosen_on.scores,
+                groups=chosen_on.groups,
+                where=chosen_on.where,
+                confirmed=confirmed,
+            )
+        )
+    return tuple(found)
 
-    fitted = LedoitWolf().fit(train)
-    # precision = L L^T, so the distance is the length of L^T (x - mean).
-    whitening = np.linalg.cholesky(fitted.precision_).T
-    mean = decision.encode_floats(fitted.location_)
-    encoded = decision.encode_floats(whitening)
-    size = int(train.shape[1])
-    unit = decision.OodGauge(decision.OutOfDistribution(size=size, mean=mean, whitening=encoded, limit=1.0))
-    distances = [unit.distance(embedding) for embedding in validation]
-    limit = float(np.quantile(distances, 1.0 - _IN_DOMAIN_REFUSED, method="higher"))
-    return decision.OutOfDistribution(size=size, mean=mean, whitening=encoded, limit=limit)
+
+def _zone(
+    found: tuple[decision.OperatingPoint, ...], gate: Gate, calibration: decision.Calibration, tolerance: float
+) -> decision.Zone:
+    """Return the indeterminate zone: it holds the active threshold and is at least twice the tolerance wide."""
+    active = next(point.threshold for point in found if point.name == gate.active)
+    ends = _ends(found, gate)
+    if gate.indeterminate is Indeterminate.TOLERANCE or ends is None or ends[0] >= ends[1]:
+        ends = active, active
+    low, high = (scaling.logit(end, calibration) for end in ends)
+    lacking = max(0.0, 2.0 * tolerance - (high - low))
+    # The thresholds themselves, not what two roundings made of them.
+    return decision.Zone(
+        low=min(active, ends[0], decision.score(low - lacking / 2, calibration)),
+        high=max(active, ends[1], decision.score(high + lacking / 2, calibration)),
+    )
+
+
+def _ends(found: tuple[decision.OperatingPoint, ...], gate: Gate) -> tuple[float, float] | None:
+    """Return the thresholds that rule out and rule in, where there are both."""
+    if gate.ruling_out is None or gate.ruling_in is None:
+        return None
+    of = {point.name: point.threshold for point in found}
+    return of[gate.ruling_out.name], of[gate.ruling_in.name]

@@ -5,8 +5,9 @@ On the gate part, which chose nothing, three rules hold, and a model that breaks
 
 1. AUC is non-inferior: the lower end of the paired DeLong 95 % interval of its difference lies above -margin (DeLong
    et al., Biometrics 44:837, 1988; non-inferiority by a confidence interval: ICH E9, section 3.3.2).
-2. The promised sensitivity is not refuted at the shipped threshold: its Wilson 95 % interval reaches the promise or
-   lies above it (Wilson, JASA 22:209, 1927). The float model's figures stand beside.
+2. The promised sensitivity, or specificity, is not refuted at the shipped threshold: its Wilson 95 % interval reaches
+   the promise or lies above it (Wilson, JASA 22:209, 1927). The float model's figures stand beside. An operating point
+   that is balanced promises neither.
 3. It does not decide significantly worse: the exact McNemar test on right decisions gives a p-value at or above the
    significance, or the float model is not the one that is right more often (McNemar, Psychometrika 12:153, 1947).
 
@@ -40,6 +41,7 @@ __all__ = [
     "Part",
     "Point",
     "Share",
+    "TopLabel",
     "failures",
     "require",
 ]
@@ -112,6 +114,14 @@ class McNemar(_Document, frozen=True, kw_only=True):
     p_value: Unit
 
 
+class TopLabel(_Document, frozen=True, kw_only=True):
+    """The label with the largest logit: images on which both models name the same, and those each names rightly."""
+
+    agreed: Share
+    right_float: Share
+    right_converted: Share
+
+
 class Parity(_Document, frozen=True, kw_only=True):
     """The document ``evidence/parity.json``.
 
@@ -121,13 +131,15 @@ class Parity(_Document, frozen=True, kw_only=True):
         gate: the part that judged; what follows was measured on it alone.
         areas: of both models.
         margin: the largest AUC loss that is accepted.
-        promised: sensitivity that the threshold was chosen for.
+        promised: rate that the threshold was chosen for; None where it was chosen for a balance.
+        promise: which rate.
         point_float, point_converted: each model at its own threshold.
         mcnemar: on right decisions.
         significance: p-value below which a difference is no chance.
         flipped: images whose decision differs.
         to_alert, to_clear: of them, by what the converted model decides.
         whole: AUC on all of validation, for information: no threshold takes part in it.
+        labels: the most probable label, on the gate part; None of a model of one logit.
         passed: no rule is broken.
     """
 
@@ -138,7 +150,8 @@ class Parity(_Document, frozen=True, kw_only=True):
     gate: Part
     areas: Areas
     margin: float
-    promised: Unit
+    promised: Unit | None
+    promise: Literal["sensitivity", "specificity"] = "sensitivity"
     point_float: Point
     point_converted: Point
     mcnemar: McNemar
@@ -147,6 +160,7 @@ class Parity(_Document, frozen=True, kw_only=True):
     to_alert: Count
     to_clear: Count
     whole: Areas
+    labels: TopLabel | None = None
     passed: bool
 
 
@@ -187,16 +201,17 @@ def failures(parity: Parity) -> tuple[str, ...]:
 
 
 def _broken(parity: Parity) -> Iterator[str]:
-    difference, found, pairs = parity.areas.difference, parity.point_converted.sensitivity, parity.mcnemar
+    difference, pairs = parity.areas.difference, parity.mcnemar
+    found, of_float = (getattr(point, parity.promise) for point in (parity.point_converted, parity.point_float))
     if not difference.ci95[0] > -parity.margin:
         yield (
             f"AUC {parity.mode.value} minus float {statistics.shown(difference.value, difference.ci95, form='+.4f')}, "
             f"expected a lower end above -{parity.margin:g}"
         )
-    if found.ci95[1] < parity.promised:
+    if parity.promised is not None and found.ci95[1] < parity.promised:
         yield (
-            f"sensitivity at the threshold {found} (float {parity.point_float.sensitivity}), expected an interval that "
-            f"reaches {parity.promised:g}"
+            f"{parity.promise} at the threshold {found} (float {of_float}), expected an interval that reaches "
+            f"{parity.promised:g}"
         )
     if pairs.p_value < parity.significance and pairs.only_converted < pairs.only_float:
         yield (

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 import edgemed
 from converters import answers
 from converters.answers import Answers
-from converters.operating import scores
+from converters.scaling import scores
 from edgemed import targets
 from edgemed.bundle import models
 from edgemed.errors import ConversionError
@@ -79,13 +79,14 @@ def measure(
         InferenceError: another member cannot be run, or a float model answered NaN or infinity.
         MissingDependencyError: no back end for another member is installed.
     """
-    asked = [answers.of(backends.load(model, backend="litert", kernels=Kernels.REFERENCE), planes)]
+    labels = reference.labels
+    asked = [answers.of(backends.load(model, backend="litert", kernels=Kernels.REFERENCE), planes, labels=labels)]
     for python in peers:
         asked += [_asked(python, model, planes, reference, kernels) for kernels in Kernels]
     found = [(models.INT8, other) for other in (reference, *asked)]
     for member, raw in others.items():
         (backend, *_) = models.MODELS[member].backends
-        found.append((member, answers.of(backends.load(raw, backend=backend), planes)))
+        found.append((member, answers.of(backends.load(raw, backend=backend), planes, labels=labels)))
     gray = preprocess.tolerance_gray(preprocessing)
     return golden.Tolerance(
         schema=1,
@@ -104,7 +105,8 @@ def of_float(model: bytes, reference: Answers, planes: NDArray[np.uint8]) -> flo
         reference: its answers on LiteRT with XNNPACK.
         planes: (N, H, W) uint8, the same that gave the reference.
     """
-    other = answers.of(backends.load(model, backend="litert", kernels=Kernels.REFERENCE), planes)
+    interpreter = backends.load(model, backend="litert", kernels=Kernels.REFERENCE)
+    other = answers.of(interpreter, planes, labels=reference.labels)
     return float(np.abs(reference.logits - other.logits).max())
 
 
@@ -172,6 +174,7 @@ def _read(path: Path, reference: Answers, kernels: Kernels, python: Path) -> Ans
         architecture=targets.architecture(str(found[replay.MACHINE])),
         tensors={name: found[name] for name in reference.integers},
         specs=reference.specs,
+        labels=reference.labels,
     )
 
 

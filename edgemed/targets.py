@@ -47,6 +47,7 @@ Id = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}\Z")]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 Mebibytes = Annotated[int, Meta(ge=1, le=1 << 24)]
 Milliseconds = Annotated[float, Meta(gt=0.0, le=1e6)]
+PythonVersion = Annotated[str, Meta(pattern=r"^3\.\d{1,2}\Z")]
 Architecture = Literal["x86-64", "aarch64"]
 
 _ARCHITECTURES: Mapping[str, Architecture] = {
@@ -137,6 +138,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     Attributes:
         id: the stem of its file in `firmware_configs`.
         arch: architectures of the CPU that runs edgemed, as `architecture` names them.
+        python: of the vendor's system, for which wheels are collected; null where edgemed needs one of its own, or
+            where the machine is anybody's.
         precision: of the graph on the accelerator; without one, on the CPU. Float16 is for TensorRT without INT8.
         threads: inference threads on the CPU.
         budget_xray_still: for `Use.XRAY_STILL`; benchmark scenario ``single`` is held against it.
@@ -147,6 +150,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     id: Id
     summary: Text
     arch: Annotated[tuple[Architecture, ...], Meta(min_length=1, max_length=2)]
+    python: PythonVersion | None
     accelerator: Accelerator
     precision: Precision
     delegate: Delegate

@@ -22,6 +22,7 @@ from converters.contract import admission, flat, head, input_scale, plane_input
 from converters.contract.head import Ending
 from edgemed.errors import ConversionError
 from edgemed.imaging.labelled import LabelledPlanes
+from edgemed.runtime.labels import ONE_LOGIT, Labels
 
 __all__ = ["Adapted", "adapted"]
 
@@ -34,7 +35,7 @@ class Adapted:
 
     Attributes:
         model: functional and flat, float32; input ``plane`` (batch, H, W, 1) of grey levels 0..255; outputs by name:
-            ``logit`` (batch, 1), ``evidence`` (batch, h, w, 1) and ``embedding`` (batch, C) where it has them.
+            ``logit`` (batch, K), ``evidence`` (batch, h, w, K) and ``embedding`` (batch, C) where it has them.
         notes: what was changed and what is absent, a line each; empty where the model was of the contract as it is.
     """
 
@@ -52,6 +53,7 @@ def adapted(
     *,
     input_range: tuple[float, float] | None = None,
     validation: LabelledPlanes | None = None,
+    labels: Labels = ONE_LOGIT,
 ) -> Adapted:
     """Return a trained model as one of the contract, its answers unchanged.
 
@@ -60,6 +62,7 @@ def adapted(
         input_range: (low, high) that grey levels 0..255 stood for in training, where the graph does not rescale them;
             (0, 255) states that it does, or needs none. None: taken for (0, 255), and held against ``validation``.
         validation: tells whether the model screens grey levels 0..255 far worse than rescaled ones.
+        labels: what its answers stand for; more than one normal and abnormal have a logit each, in order.
 
     Raises:
         ValueError: the range is empty or not finite.
@@ -70,7 +73,7 @@ def adapted(
         raise ValueError(f"input_range: expected two finite numbers, the lower first, got {input_range}")
     admission.require(model)
     try:
-        made, ending = _made(model, input_range)
+        made, ending = _made(model, input_range, labels.count)
         _require_same(model, made.model, ending, input_range)
     except ValueError as err:
         raise ConversionError(
@@ -78,17 +81,17 @@ def adapted(
             "layers that take a batch of any size"
         ) from err
     if input_range is None and validation is not None:
-        input_scale.require_grey_levels(made.model, validation)
+        input_scale.require_grey_levels(made.model, validation, labels=labels)
     return made
 
 
-def _made(model: keras.Model, input_range: tuple[float, float] | None) -> tuple[Adapted, Ending]:
+def _made(model: keras.Model, input_range: tuple[float, float] | None, count: int) -> tuple[Adapted, Ending]:
     opened = flat.of(model)
     admission.require_no_resizing(opened)
     fed = plane_input.fed(opened, input_range=input_range)
     _require_open_batch(model, fed.outputs)
     named = _named(model, fed.outputs)
-    found = head.logit(named.pop("logit"))
+    found = head.logit(named.pop("logit"), count=count)
     kept = {name: named.pop(name) for name in _EXPLAINING if name in named}
     explained = head.explained(found.tensor)
     outputs = {
@@ -186,15 +189,16 @@ def _require_same(
     expected = np.asarray(_named(model, model(images, training=False))["logit"], np.float64).reshape(len(planes), -1)
     outputs = {name: np.asarray(value, np.float64) for name, value in made(planes, training=False).items()}
     logit = outputs["logit"]
-    found = logit if ending is Ending.LOGIT else np.exp(-np.logaddexp(0.0, -logit))
+    found = _ended(logit, ending)
     if not np.isfinite(logit).all():
         raise ConversionError(
             f"{model.name}: expected finite answers, got {logit.ravel()} for planes of noise and of a gradient; train "
             "it again"
         )
-    if _apart(found[:, 0], expected[:, -1]) > _tolerance(model):
+    if _apart(found, expected[:, -found.shape[1] :]) > _tolerance(model):
         raise ConversionError(
-            f"{model.name}: the adapted model answers {found.ravel()}, the original {expected[:, -1]}; it cannot be "
+            f"{model.name}: the adapted model answers {found.ravel()}, the original "
+            f"{expected[:, -found.shape[1] :].ravel()}; it cannot be "
             "adapted without changing it: give it the outputs of the contract by hand"
         )
     if "evidence" in outputs and _apart(outputs["evidence"].mean(axis=(1, 2)), logit) > _tolerance(model):
@@ -202,6 +206,15 @@ def _require_same(
             f"{model.name}: output evidence: expected a map whose spatial mean is the logit, got one with another "
             "mean; leave it out, or make the logit its mean"
         )
+
+
+def _ended(logits: NDArray[np.float64], ending: Ending) -> NDArray[np.float64]:
+    """Return what the original would answer where its logits are these, (n, K); of a softmax of two its second unit."""
+    if ending is Ending.LOGIT:
+        return logits
+    if logits.shape[1] == 1:
+        return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
+    return np.asarray(np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)))
 
 
 def _tolerance(model: keras.Model) -> float:

@@ -1,8 +1,9 @@
 """From a model's last layers to the outputs of the contract: one logit and, where the graph has them, what explains it.
 
 A sigmoid is cut off; a softmax of two units becomes the difference of what goes into it, which is the logit of the
-second. Where the logit is a linear function of average-pooled features, it is also the spatial mean of that function
-taken at each place: the evidence map (class activation mapping), and the pooled features are the embedding.
+second. A model of several labels keeps a logit for each; a softmax over them is cut off. Where a logit is a linear
+function of average-pooled features, it is also the spatial mean of that function taken at each place: the evidence map
+(class activation mapping), and the pooled features are the embedding.
 
     found = head.logit(tensor)
     explained = head.explained(found.tensor)
@@ -43,10 +44,10 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Logit:
-    """The logit of abnormal against normal.
+    """The logit of abnormal against normal, or the logits of several labels.
 
     Attributes:
-        tensor: symbolic, (batch, 1).
+        tensor: symbolic, (batch, 1), or (batch, K).
         ending: what came behind it.
         notes: what was cut off, a line each.
     """
@@ -58,11 +59,11 @@ class Logit:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explained:
-    """A logit with what explains it; None where the graph has no such thing.
+    """A logit, or several, with what explains it; None where the graph has no such thing.
 
     Attributes:
-        logit: symbolic, (batch, 1): the spatial mean of the evidence where there is one.
-        evidence: symbolic, (batch, h, w, 1).
+        logit: symbolic, (batch, K): the spatial mean of the evidence where there is one.
+        evidence: symbolic, (batch, h, w, K).
         embedding: symbolic, (batch, C), C <= `LONGEST_EMBEDDING`.
     """
 
@@ -71,27 +72,32 @@ class Explained:
     embedding: Any | None = None
 
 
-def logit(output: Any) -> Logit:
-    """Return the logit behind an output of one unit, or of a softmax of two.
+def logit(output: Any, *, count: int = 1) -> Logit:
+    """Return the logit behind an output of one unit or of a softmax of two, or the logits of several labels.
 
     Args:
         output: symbolic tensor of a flat graph.
+        count: of the logits: 1, or as many as there are labels.
 
     Raises:
-        ConversionError: the output is no logit of abnormal against normal, nor made of one.
+        ConversionError: the output is no such logit, nor made of one.
     """
     last = _before_passive(output)
     operation, source = _made_by(last)
     units, activation = math.prod(last.shape[1:]), _activation(operation)
-    if problem := _problem(units, activation, tuple(last.shape)):
+    shape = tuple(last.shape)
+    problem = _problem(units, activation, shape) if count == 1 else _problem_of_several(units, activation, shape, count)
+    if problem:
         raise ConversionError(f"output of {operation.name!r}: {problem}")
+    if activation == "softmax" and count > 1:
+        words = f"the softmax of {operation.name!r} is cut off: the logits are what went into it"
+        return Logit(tensor=_vector(_uncut(operation, source), "contract_flat"), ending=Ending.SOFTMAX, notes=(words,))
     if activation == "softmax":
         words = f"the softmax of {operation.name!r} is cut off: the logit is its second unit's input minus its first's"
         return Logit(tensor=_vector(_difference(last), "contract_flat"), ending=Ending.SOFTMAX, notes=(words,))
     if activation == "sigmoid":
-        inner = source if not _is_weighted(operation) else _linear(operation)(source)
         words = f"the sigmoid of {operation.name!r} is cut off: the logit is what went into it"
-        return Logit(tensor=_vector(inner, "contract_flat"), ending=Ending.SIGMOID, notes=(words,))
+        return Logit(tensor=_vector(_uncut(operation, source), "contract_flat"), ending=Ending.SIGMOID, notes=(words,))
     return Logit(tensor=_vector(output, "contract_flat"), ending=Ending.LOGIT)
 
 
@@ -99,10 +105,11 @@ def explained(tensor: Any) -> Explained:
     """Return a logit with its evidence map and embedding, as far as the graph has them; the same logit up to rounding.
 
     Args:
-        tensor: of `logit`.
+        tensor: of `logit`, (batch, K).
     """
+    count = tensor.shape[-1]
     operation, source = _made_by(_before_passive(tensor))
-    if _pools(operation) and source.shape[-1] == 1:
+    if _pools(operation) and source.shape[-1] == count:
         features = _features_of(source)
         pooled = None if features is None else layers.GlobalAveragePooling2D(name="contract_embedding")(features)
         return Explained(logit=tensor, evidence=source, embedding=_short(pooled))
@@ -110,7 +117,7 @@ def explained(tensor: Any) -> Explained:
         return Explained(logit=tensor)
     vector, dropped = _before_dropout(source)
     pool, features = _made_by(vector)
-    if not (_pools(pool) and math.prod(operation.kernel.shape) == features.shape[-1]):
+    if not (_pools(pool) and math.prod(operation.kernel.shape) == features.shape[-1] * count):
         return Explained(logit=tensor, embedding=_short(vector))
     for place, rate in enumerate(dropped):
         features = layers.SpatialDropout2D(rate, name=f"contract_dropout_{place}")(features)
@@ -184,6 +191,27 @@ def _problem(units: int, activation: str, shape: tuple[int | None, ...]) -> str 
     return None
 
 
+def _problem_of_several(units: int, activation: str, shape: tuple[int | None, ...], count: int) -> str | None:
+    """Return what is wrong with the output of a model of several labels, or None."""
+    if len([size for size in shape[1:] if size != 1]) > 1:
+        return f"has the shape {shape}, expected one logit for each label; this release has no segmentation"
+    if units != count:
+        return (
+            f"has {units} unit{'s' * (units > 1)}, expected {count}, one for each label; check the labels of the recipe"
+        )
+    if activation not in ("linear", "softmax"):
+        return (
+            f"ends with {activation}, expected logits that nothing bounds, or a softmax, as the labels exclude each "
+            "other; leave it out"
+        )
+    return None
+
+
+def _uncut(operation: Any, source: Any) -> Any:
+    """Return what went into the function that an operation ends with."""
+    return _linear(operation)(source) if _is_weighted(operation) else source
+
+
 def _difference(tensor: Any) -> Any:
     """Return the second unit minus the first of what goes into the softmax that ends at ``tensor``."""
     operation, source = _made_by(tensor)
@@ -223,11 +251,12 @@ def _remade(layer: layers.Layer, weights: list[NDArray[np.float32]], **changes: 
 
 
 def _at_each_place(layer: layers.Layer) -> layers.Conv2D:
-    """Return the 1x1 convolution that computes at each place what a layer of one unit computes of the mean."""
+    """Return the 1x1 convolution that computes at each place what a layer computes of the mean."""
     kernel, *bias = layer.get_weights()
-    copy = layers.Conv2D(1, 1, use_bias=layer.use_bias, name="contract_evidence")
-    copy.build((None, None, None, kernel.size))
-    copy.set_weights([kernel.reshape(1, 1, -1, 1), *bias])
+    units = kernel.shape[-1]
+    copy = layers.Conv2D(units, 1, use_bias=layer.use_bias, name="contract_evidence")
+    copy.build((None, None, None, kernel.size // units))
+    copy.set_weights([kernel.reshape(1, 1, -1, units), *bias])
     return copy
 
 

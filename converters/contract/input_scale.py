@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edgemed import statistics
 from edgemed.errors import ConversionError
 from edgemed.imaging.labelled import LabelledPlanes
+from edgemed.runtime.labels import ONE_LOGIT, Labels
 
 __all__ = ["require_grey_levels"]
 
@@ -24,29 +25,31 @@ _BETTER = 0.05  # AUC that another scale must gain, by the lower end of its pair
 _SATURATED, _MODERATE = 25.0, 10.0  # median magnitude of a logit; a probability of 1 - 1e-11, and of 0.99995
 
 
-def require_grey_levels(model: keras.Model, validation: LabelledPlanes) -> None:
+def require_grey_levels(model: keras.Model, validation: LabelledPlanes, *, labels: Labels = ONE_LOGIT) -> None:
     """Refuse a model that screens planes far better when they are rescaled, as nothing in its graph does.
 
     Args:
         model: of the model contract.
-        validation: planes of the model's size; fewer than two of a label tell nothing.
+        validation: planes of the model's size; fewer than two normal or abnormal ones tell nothing.
+        labels: what its logits stand for.
 
     Raises:
         ConversionError: names the range that suits the model.
     """
-    chosen = np.sort(np.concatenate([np.flatnonzero(validation.labels == label)[:_EACH] for label in (0, 1)]))
-    labels = validation.labels[chosen]
-    if min(labels.sum(), (1 - labels).sum()) < 2:
+    abnormal = validation.abnormal.astype(np.int64)
+    chosen = np.sort(np.concatenate([np.flatnonzero(abnormal == kind)[:_EACH] for kind in (0, 1)]))
+    truth = abnormal[chosen]
+    if min(truth.sum(), (1 - truth).sum()) < 2:
         return
     planes = validation.planes[chosen]
-    given = _logits(model, planes, (0.0, 255.0))
+    given = labels.abnormality(_logits(model, planes, (0.0, 255.0)))
     for low, high in _OTHERS:
-        rescaled = _logits(model, planes, (low, high))
-        if _better(labels, given, rescaled) or _saturated(labels, given, rescaled):
+        rescaled = labels.abnormality(_logits(model, planes, (low, high)))
+        if _better(truth, given, rescaled) or _saturated(truth, given, rescaled):
             raise ConversionError(
                 f"{model.name}: seems to want its input on the scale {low:g}..{high:g}, not grey levels 0..255: on "
-                f"{len(labels)} validation planes the AUC is {statistics.auc(labels, given):.3f} with a median logit "
-                f"of magnitude {np.median(np.abs(given)):.3g}, rescaled {statistics.auc(labels, rescaled):.3f} and "
+                f"{len(truth)} validation planes the AUC is {statistics.auc(truth, given):.3f} with a median logit "
+                f"of magnitude {np.median(np.abs(given)):.3g}, rescaled {statistics.auc(truth, rescaled):.3f} and "
                 f"{np.median(np.abs(rescaled)):.3g}; give input_range=({low:g}, {high:g}), or (0, 255) where grey "
                 "levels are right"
             )
@@ -67,4 +70,4 @@ def _logits(model: keras.Model, planes: NDArray[np.uint8], scale: tuple[float, f
     low, high = scale
     images = planes[..., np.newaxis].astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
     parts = [model(images[start : start + 32], training=False)["logit"] for start in range(0, len(images), 32)]
-    return np.concatenate([np.asarray(part, np.float64) for part in parts])[:, 0]
+    return np.concatenate([np.asarray(part, np.float64) for part in parts])

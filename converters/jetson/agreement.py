@@ -16,12 +16,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from converters import answers, operating
+from converters import answers, scaling
+from converters.answers import Answers
 from edgemed import statistics
 from edgemed.errors import GateError
 from edgemed.runtime import backends, decision
 from edgemed.runtime.decision import Decision, DecisionRule
 from edgemed.runtime.interpreter import Kernels
+from edgemed.runtime.labels import ONE_LOGIT, Labels
 
 __all__ = ["AUC_MARGIN", "Agreement", "AgreementError", "Run", "compare", "require"]
 
@@ -38,8 +40,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         difference: AUC of ONNX minus TFLite.
         contradicted: images that one calls an alert and the other clear.
         moved: images whose decision differs because one of the two is indeterminate.
-        logit_lsb: (difference, images), rising: differences of the logit, ONNX minus TFLite, in LSB of the TFLite
-            logit, rounded to whole numbers.
+        logit_lsb: (difference, images), rising: differences of the logit of abnormal against normal, ONNX minus TFLite,
+            in LSB of the TFLite logit, rounded to whole numbers.
     """
 
     kernels: Kernels
@@ -93,6 +95,7 @@ def compare(
     *,
     rule: DecisionRule,
     margin: float = AUC_MARGIN,
+    meaning: Labels = ONE_LOGIT,
 ) -> Agreement:
     """Return how the answers of an ONNX file compare with those of the int8 TFLite file it stands beside.
 
@@ -103,16 +106,16 @@ def compare(
         labels: (N,), 0 normal and 1 abnormal, at least one of each.
         rule: the decision document of the TFLite file.
         margin: accepted difference of the AUC, 0..1.
+        meaning: of the model's logits.
 
     Raises:
         MissingDependencyError: onnxruntime is not installed.
         InferenceError: a file cannot be run.
     """
-    reference = answers.of(backends.load(tflite, backend="litert"), planes)
-    lsb = reference.quantization("logit").scale
-    auc = statistics.delong(labels, operating.scores(reference.logits, rule.calibration)).value
+    reference = answers.of(backends.load(tflite, backend="litert"), planes, labels=meaning)
+    auc = statistics.delong(labels, scaling.scores(reference.logits, rule.calibration)).value
     runs = tuple(
-        _run(onnx, planes, labels, kernels=kernels, reference=reference.logits, lsb=lsb, auc=auc, rule=rule)
+        _run(onnx, planes, labels, kernels=kernels, reference=reference, auc=auc, rule=rule)
         for kernels in (Kernels.REFERENCE, Kernels.XNNPACK)
     )
     return Agreement(
@@ -143,14 +146,14 @@ def _run(
     labels: NDArray[np.int64],
     *,
     kernels: Kernels,
-    reference: NDArray[np.float64],
-    lsb: float,
+    reference: Answers,
     auc: float,
     rule: DecisionRule,
 ) -> Run:
-    logits = answers.of(backends.load(onnx, backend="onnxruntime", kernels=kernels), planes).logits
-    found = statistics.delong(labels, operating.scores(logits, rule.calibration)).value
-    pairs = list(zip(_decided(reference, rule), _decided(logits, rule), strict=True))
+    interpreter = backends.load(onnx, backend="onnxruntime", kernels=kernels)
+    logits = answers.of(interpreter, planes, labels=reference.labels).logits
+    found = statistics.delong(labels, scaling.scores(logits, rule.calibration)).value
+    pairs = list(zip(_decided(reference.logits, rule), _decided(logits, rule), strict=True))
     apart = [one is not other for one, other in pairs]
     unsure = [Decision.INDETERMINATE in pair for pair in pairs]
     return Run(
@@ -159,15 +162,13 @@ def _run(
         difference=found - auc,
         contradicted=sum(differ and not either for differ, either in zip(apart, unsure, strict=True)),
         moved=sum(differ and either for differ, either in zip(apart, unsure, strict=True)),
-        logit_lsb=_histogram(logits - reference, lsb),
+        logit_lsb=_histogram(logits - reference.logits, reference.quantization("logit").scale),
     )
 
 
 def _decided(logits: NDArray[np.float64], rule: DecisionRule) -> list[Decision]:
     threshold = rule.operating_point.threshold
-    return [
-        decision.decide(score, rule.indeterminate, threshold) for score in operating.scores(logits, rule.calibration)
-    ]
+    return [decision.decide(score, rule.indeterminate, threshold) for score in scaling.scores(logits, rule.calibration)]
 
 
 def _histogram(apart: NDArray[np.float64], lsb: float) -> tuple[tuple[int, int], ...]:

@@ -103,10 +103,17 @@ def table_rows(report: Report) -> tuple[tuple[str, str], ...]:
         ("difference", f"{parity.areas.difference:+}, non-inferior at {parity.margin:g}: {_passed(parity)}"),
         ("sensitivity", f"{parity.point_converted.sensitivity}; float {parity.point_float.sensitivity}"),
         ("specificity", f"{parity.point_converted.specificity}; float {parity.point_float.specificity}"),
+        *_labels(parity),
         ("flipped", f"{parity.flipped} of {parity.gate.n} decisions, McNemar p {parity.mcnemar.p_value:.4f}"),
         *_measured(report),
         ("work", f"{report.seconds:.0f} s, at most {report.peak_memory_mib:.0f} MiB of memory"),
     )
+
+
+def _labels(parity: Parity) -> Iterator[tuple[str, str]]:
+    if parity.labels is not None:
+        yield "label", f"the same {parity.labels.agreed}"
+        yield "label right", f"{parity.labels.right_converted}; float {parity.labels.right_float}"
 
 
 def _passed(parity: Parity) -> str:

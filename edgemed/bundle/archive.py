@@ -31,7 +31,17 @@ from edgemed.bundle.manifest import (
 from edgemed.bundle.stored_zip import ARCHIVE_LIMIT_BYTES
 from edgemed.errors import BundleError, ConfigError
 
-__all__ = ["ARCHIVE_LIMIT_BYTES", "MANIFEST", "Archive", "Bundle", "Overlay", "build", "build_from_folders", "read"]
+__all__ = [
+    "ARCHIVE_LIMIT_BYTES",
+    "MANIFEST",
+    "Archive",
+    "Bundle",
+    "Overlay",
+    "build",
+    "build_from_folders",
+    "read",
+    "with_signatures",
+]
 
 MANIFEST = "manifest.json"
 _SIGNATURES = "signatures/"
@@ -142,6 +152,22 @@ def build(
     return stored_zip.write({**members, **envelopes, MANIFEST: manifest})
 
 
+def with_signatures(raw: bytes, private_keys: Sequence[PrivateKey]) -> bytes:
+    """Return a bundle file with a signature by each key added; one that is there already stays as it is.
+
+    Args:
+        raw: a bundle that was checked, by `edgemed.bundle.trust.inspect` at least.
+        private_keys: one or more.
+
+    Raises:
+        BundleError: not a bundle file.
+    """
+    everything = stored_zip.read(raw)
+    digest = files.sha256(everything[MANIFEST])
+    added = {signing.member_name(key.public.keyid): signing.sign(digest, key) for key in private_keys}
+    return stored_zip.write({**added, **everything})
+
+
 def build_from_folders(
     folders: Sequence[Path],
     *,
@@ -157,13 +183,14 @@ def build_from_folders(
         version: as in `build`.
         release: as in `build`.
         private_keys: as in `build`.
-        evidence: JSON files that enter as ``evidence/NAME``; the figures of evaluations enter the model card too.
+        evidence: JSON files that enter as ``evidence/NAME``; the figures of evaluations enter the model card and the
+            bill of materials too.
 
     Raises:
         ConfigError: as `build` and `artifacts.read`; or a file of evidence is missing, unreadable or no JSON.
         BundleError: as `build`.
     """
-    from edgemed.bundle import artifacts, card  # here: a device opens bundles and makes none
+    from edgemed.bundle import artifacts, card, sbom  # here: a device opens bundles and makes none
 
     contents = artifacts.read(folders)
     members = dict(contents.members)
@@ -174,6 +201,7 @@ def build_from_folders(
         members[name] = _evidence(path)
     if "card.md" in members:
         members["card.md"] = card.with_evaluations(members["card.md"], _evidence_of(members))
+    members[sbom.MEMBER] = sbom.render(contents.document, members, version=version, release=release)
     return build(contents.document, members, version=version, release=release, private_keys=private_keys)
 
 

@@ -68,7 +68,7 @@ def _belongs(name: str) -> bool:
     """Tell whether a bundle has a place for a file of this name; which models it takes, the build says."""
     folder, _, leaf = name.rpartition("/")
     if not folder:
-        return name in {"preprocessing.json", "decision.json", "card.md", "sbom.cdx.json"}
+        return name in {"preprocessing.json", "decision.json", "card.md"}
     suffixes = {"model": (".tflite", ".onnx"), "golden": (".json", ".png"), "evidence": (".json",)}
     return leaf.endswith(suffixes.get(folder, ())) and not leaf.startswith(".")
 

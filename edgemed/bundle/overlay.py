@@ -88,23 +88,24 @@ class Signed:
         return schema.encode_json(self.document.decision)
 
 
-def encode(bundle: Bundle, decision: bytes, *, private_keys: Sequence[PrivateKey]) -> bytes:
+def encode(bundle: Bundle, decision: bytes, *, private_keys: Sequence[PrivateKey], source: str = DECISION) -> bytes:
     """Return the signed overlay of a decision document for a bundle; equal arguments give equal bytes.
 
     Args:
         bundle: verified; as it is, without an overlay.
         decision: JSON, as ``decision.json`` in a bundle, of a higher version than the bundle's.
         private_keys: one or more.
+        source: the document's name, for messages.
 
     Raises:
         ConfigError: the document is no JSON, of another model, or its version is not higher.
     """
-    tree = schema.decode_json(decision, dict[str, Any], source=DECISION)
-    stated = schema.from_builtins(tree, _Decision, source=DECISION)
+    tree = schema.decode_json(decision, dict[str, Any], source=source)
+    stated = schema.from_builtins(tree, _Decision, source=source)
     if stated.model != (digest := bundle.manifest.members[MODEL].sha256):
-        raise ConfigError(f"{DECISION}: model: expected {digest}, the model of this bundle, got {stated.model}")
+        raise ConfigError(f"{source}: model: expected {digest}, the model of this bundle, got {stated.model}")
     if stated.version <= (own := decision_version(bundle)):
-        raise ConfigError(f"{DECISION}: version: expected more than {own}, the bundle's own, got {stated.version}")
+        raise ConfigError(f"{source}: version: expected more than {own}, the bundle's own, got {stated.version}")
     manifest = bundle.manifest
     document = Document(
         bundle=manifest.name, model=digest, labels=manifest.labels, outputs=manifest.outputs, decision=tree

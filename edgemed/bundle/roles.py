@@ -131,6 +131,16 @@ def parse(raw: bytes, *, source: str) -> Trust:
     return _sound(_sealed(raw, source), raw, source)
 
 
+def contents(raw: bytes, *, source: str) -> tuple[Root, tuple[str, ...]]:
+    """Return a root document and who is said to have signed it, after steps 1 and 2: to show it, not to trust it.
+
+    Raises:
+        BundleError: as `parse`, but for its signatures.
+    """
+    sealed = _sealed(raw, source)
+    return _document(sealed, source), tuple(sealed.signatures)
+
+
 def rotated(trust: Trust, raw: bytes, *, source: str) -> Trust:
     """Return the trust after a newer root document was accepted, after steps 4 to 7.
 
@@ -164,11 +174,17 @@ def _sealed(raw: bytes, source: str) -> dsse.Sealed:
     return dsse.parse(raw, kind=PAYLOAD_TYPE, source=source, limit_bytes=ROOT_LIMIT_BYTES)
 
 
-def _sound(sealed: dsse.Sealed, raw: bytes, source: str) -> Trust:
-    """Steps 2 and 3."""
-    root = schema.decode_json(sealed.payload, Root, source=source, error=BundleError)  # 2
+def _document(sealed: dsse.Sealed, source: str) -> Root:
+    """Step 2."""
+    root = schema.decode_json(sealed.payload, Root, source=source, error=BundleError)
     if schema.encode_json(root) != sealed.payload:
         raise BundleError(f"{source}: not in canonical form; make it with 'edgemed keys root new'")
+    return root
+
+
+def _sound(sealed: dsse.Sealed, raw: bytes, source: str) -> Trust:
+    """Steps 2 and 3."""
+    root = _document(sealed, source)  # 2
     dsse.signers(sealed, root.every_key, source=source)  # 3
     trust = Trust(root=root, raw=raw)
     require(sealed, trust.requirement(Role.ROOT), source=source)

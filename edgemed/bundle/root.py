@@ -10,7 +10,8 @@ give equal bytes.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 import msgspec
@@ -20,7 +21,7 @@ from edgemed import schema
 from edgemed.bundle.keys import PublicKey
 from edgemed.errors import ConfigError
 
-__all__ = ["KeyId", "Role", "RoleKeys", "Roles", "Root", "payload_of"]
+__all__ = ["KeyId", "Role", "RoleKeys", "Roles", "Root", "payload_of", "successor"]
 
 _KEYS_LIMIT = 256
 _COUNTER_LIMIT = (1 << 53) - 1
@@ -137,3 +138,39 @@ def payload_of(
         "revocation": revocation,
     }
     return schema.encode_json(schema.from_builtins(tree, Root, source="trust root", error=ConfigError))
+
+
+def successor(
+    root: Root,
+    *,
+    keys: Mapping[Role, Sequence[PublicKey]] = MappingProxyType({}),
+    thresholds: Mapping[Role, int] = MappingProxyType({}),
+    revoke: Collection[str] = (),
+) -> bytes:
+    """Return the canonical JSON of the document that follows a root; what is not given stays as it is.
+
+    Args:
+        root: the one in force.
+        keys: of the roles that get other ones.
+        thresholds: of the roles that get another one.
+        revoke: ids of further keys that count for nothing from now on; they leave their roles.
+
+    Raises:
+        ConfigError: a value breaks a rule of the document, a key to revoke is in no role or revoked already, or a
+            revoked key would get a role.
+    """
+    if unknown := [keyid[:16] for keyid in revoke if keyid not in root.keys]:
+        raise ConfigError(
+            f"trust root: revoke: {', '.join(unknown)}: expected keys of the root; 'edgemed keys root show' lists them"
+        )
+    revoked = {*root.revoked, *revoke}
+    kept = {role: keys.get(role) or [key for key in root.public(role) if key.keyid not in revoked] for role in Role}
+    if back := sorted({key.keyid[:16] for listed in kept.values() for key in listed if key.keyid in revoked}):
+        raise ConfigError(f"trust root: {', '.join(back)}: revoked; a revoked key stays revoked, make a new one")
+    return payload_of(
+        version=root.version + 1,
+        keys=kept,
+        thresholds={role: thresholds.get(role, root.role(role).threshold) for role in Role},
+        revoked=revoked,
+        revocation=root.revocation + bool(revoke),
+    )

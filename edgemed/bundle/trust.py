@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed import files, schema
-from edgemed.bundle import archive, roles, signing
+from edgemed.bundle import archive, encryption, roles, signing
 from edgemed.bundle import keys as key_files
 from edgemed.bundle import manifest as manifests
 from edgemed.bundle.archive import ARCHIVE_LIMIT_BYTES, Archive, Bundle
@@ -59,17 +59,18 @@ __all__ = [
 
 _ENVELOPES_LIMIT = 16
 _ARCHIVE_START = b"PK\3\4"  # the local header of the first member
+_START_BYTES = 32
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Inspection:
-    """What a bundle says of itself, with its digests checked; enough to show it, too little to run it.
+    """What a bundle says of itself, with its digests checked; whether to run it, `verify` says.
 
     Attributes:
         keyids: keys that are said to have signed it, 64 hex digits each.
         accepted: those of the keys given whose signatures hold; empty when nobody known has signed.
         trusted: whether they are enough for a device with these keys or this root.
-        card: the model card, markdown; None when the bundle has none.
+        members: every member the manifest lists, by name, sorted.
     """
 
     manifest: Manifest
@@ -78,7 +79,13 @@ class Inspection:
     keyids: tuple[str, ...]
     accepted: tuple[PublicKey, ...]
     trusted: bool
-    card: str | None
+    members: Mapping[str, bytes]
+
+    @property
+    def card(self) -> str | None:
+        """The model card, markdown; None when the bundle has none."""
+        raw = self.members.get("card.md")
+        return None if raw is None else raw.decode("utf-8", "replace")
 
 
 def verify(raw: bytes, *, keys: Sequence[PublicKey] = (), trust: Trust | None = None) -> Bundle:
@@ -127,7 +134,6 @@ def inspect(raw: bytes, *, keys: Sequence[PublicKey] = (), trust: Trust | None =
     needed = _requirement(keys, trust) if keys or trust else None
     accepted = _signers(envelopes, needed.keys if needed else ())
     manifest, digest = _signed_contents(taken, envelopes)
-    card = taken.members.get("card.md")
     return Inspection(
         manifest=manifest,
         digest=digest,
@@ -135,7 +141,7 @@ def inspect(raw: bytes, *, keys: Sequence[PublicKey] = (), trust: Trust | None =
         keyids=tuple(envelope.keyid for envelope in envelopes),
         accepted=accepted,
         trusted=needed is not None and len(accepted) >= needed.threshold,
-        card=None if card is None else card.decode("utf-8", "replace"),
+        members=taken.members,
     )
 
 
@@ -227,10 +233,12 @@ def _require_archive(path: Path) -> None:
         if path.exists() and not path.is_file():
             return
         with path.open("rb") as stream:
-            start = stream.read(len(_ARCHIVE_START))
+            start = stream.read(_START_BYTES)
     except OSError as err:
         raise BundleError(f"{path}: cannot be read: {err.strerror or err}; check the path and its permissions") from err
-    if start != _ARCHIVE_START:
+    if encryption.is_encrypted(start):
+        raise BundleError(f"{path}: is encrypted to a device's key; only that device can open it")
+    if not start.startswith(_ARCHIVE_START):
         raise BundleError(f"{path}: not an .edgemed file, it starts as no bundle does; check the path")
 
 

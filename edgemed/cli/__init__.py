@@ -17,7 +17,23 @@ from collections.abc import Callable, Sequence
 import typer
 from typer.main import get_command
 
-from edgemed.cli import bundle, compat, convert, demo, devices, doctor, evaluate, keys, output, screen, train
+from edgemed.cli import (
+    bundle,
+    compat,
+    convert,
+    data,
+    demo,
+    device,
+    devices,
+    doctor,
+    evaluate,
+    flash,
+    keys,
+    output,
+    screen,
+    train,
+    wheelhouse,
+)
 from edgemed.cli.arguments import Once
 from edgemed.errors import EdgemedError
 
@@ -37,12 +53,16 @@ app = typer.Typer(
 )
 app.command(cls=Once, short_help="Screen the sample images that ship with edgemed.")(demo.demo)
 app.command(cls=Once, short_help="Give each frame of your files a score and a decision.")(screen.screen)
+app.add_typer(data.app, name="data")
 app.command(cls=Once, short_help="Train the float model of a recipe.")(train.train)
 app.command(cls=Once, short_help="Make it int8 and prove that it still screens.")(convert.convert)
 app.command(cls=Once, short_help="Say which operators of a model a device will run, and where.")(compat.compat)
 app.command(cls=Once, short_help="Measure a bundle on labelled images.")(evaluate.evaluate)
+app.command(cls=Once, short_help="Bring a bundle onto a device or a fleet.")(flash.flash)
+bundle.app.command(cls=Once)(wheelhouse.wheelhouse)
 app.add_typer(bundle.app, name="bundle")
 app.add_typer(keys.app, name="keys")
+app.add_typer(device.app, name="device")
 app.add_typer(devices.app, name="devices")
 app.command(cls=Once, short_help="Check whether this machine can screen.")(doctor.doctor)
 

@@ -1,4 +1,4 @@
-"""``edgemed bundle``: build, show and check signed bundles."""
+"""``edgemed bundle``: build, show, check and sign bundles; the other commands on them have files of their own."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from edgemed.cli import output, passphrase
+from edgemed.cli import diff, encrypt, output, overlay, passphrase
 from edgemed.cli.arguments import Once
 from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edgemed.bundle.keys import PrivateKey, PublicKey
     from edgemed.bundle.manifest import Manifest
+    from edgemed.bundle.roles import Trust
     from edgemed.bundle.trust import Inspection
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Build, show and check signed bundles.", no_args_is_help=True)
+_PARTS = {"card": "card.md", "sbom": "sbom.cdx.json", "decision": "decision.json"}
+_WORDS = {"card": "model card", "sbom": "bill of materials", "decision": "decision document"}
+
+app = typer.Typer(help="Build, show, compare, check and sign bundles.", no_args_is_help=True)
+app.command(cls=Once)(diff.diff)
+app.command(cls=Once)(encrypt.encrypt)
+app.command(cls=Once)(overlay.overlay)
 
 
 @app.command(cls=Once)
@@ -51,7 +57,7 @@ def build(
     """
     from edgemed.bundle import archive, trust
 
-    signer = _private_key(key, passphrase_file)
+    signer = passphrase.private_key(key, passphrase_file)
     raw = archive.build_from_folders(
         folders, version=version, release=release, private_keys=[signer], evidence=evidence
     )
@@ -68,10 +74,13 @@ def build(
 @app.command(cls=Once)
 def info(
     bundle: str = typer.Argument(..., metavar="FILE|NAME", help="Bundle to show, or the name of a shipped one."),
+    *,
     trusted: list[Path] = typer.Option(
-        [], "--trust", metavar="KEY", help="Public key to check it with; may be repeated."
+        [], "--trust", metavar="KEY|ROOT", help="Public key to check it with, may be repeated; or one trust root."
     ),
     card: bool = typer.Option(False, "--card", help="Print the model card instead; with --json, add it."),
+    sbom: bool = typer.Option(False, "--sbom", help="Print the bill of materials instead, CycloneDX JSON."),
+    decision: bool = typer.Option(False, "--decision", help="Print the decision document instead."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Show what a bundle says of itself, and whether a key you trust has signed it.
@@ -80,14 +89,16 @@ def info(
     """
     from edgemed.bundle import trust
 
-    path, keys = _located(bundle, trusted)
-    shown = trust.inspect_file(path, keys=keys)
-    if card and shown.card is None:
-        raise ConfigError(f"{path}: carries no model card; leave --card away")
+    path, root = located(bundle, trusted)
+    shown = trust.inspect_file(path, trust=root)
+    asked = [name for name, wanted in (("card", card), ("sbom", sbom), ("decision", decision)) if wanted]
+    for name in asked:
+        if _PARTS[name] not in shown.members:
+            raise ConfigError(f"{path}: carries no {_WORDS[name]}; leave --{name} away")
     if json:
-        output.print_json(_document(shown, card=card))
-    elif card:
-        _print_card(shown)
+        output.print_json(_document(shown, asked))
+    elif asked:
+        _print_part(shown, asked)
     else:
         output.fields(_lines(shown))
 
@@ -98,16 +109,16 @@ def verify(
     trusted: list[Path] = typer.Option(
         [],
         "--trust",
-        metavar="KEY",
-        help="Public key that must have signed; may be repeated. Default: the keys you trust.",
+        metavar="KEY|ROOT",
+        help="Public key that must have signed, may be repeated; or one trust root. Default: the keys you trust.",
     ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Check a bundle as a device does; exit 0 when it may be used, 5 when not."""
     from edgemed.bundle import trust
 
-    path, keys = _located(bundle, trusted)
-    opened = trust.open_bundle(path, keys=keys)
+    path, root = located(bundle, trusted)
+    opened = trust.open_bundle(path, trust=root)
     accepted = [key.keyid for key in opened.accepted]
     name, version = opened.manifest.name, opened.manifest.version
     if json:
@@ -118,43 +129,60 @@ def verify(
         output.fields([*lines, *(("signed by", keyid) for keyid in accepted)])
 
 
-def _private_key(path: Path, passphrase_file: Path | None) -> PrivateKey:
-    """Return the signing key, asking for its passphrase only where it has one."""
-    from edgemed import files
-    from edgemed.bundle import keys
+@app.command(cls=Once)
+def sign(
+    path: Path = typer.Argument(..., metavar="FILE", help="Bundle or decision overlay to sign."),
+    *,
+    key: list[Path] = typer.Option(..., help="Private key to sign with; may be repeated."),
+    out: Path = typer.Option(..., help="Signed file to write; may be the same one."),
+    passphrase_file: Path | None = typer.Option(
+        None, help="Take the keys' passphrase from the first line of this file."
+    ),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Add signatures to a bundle or an overlay: where a trust root asks for several, each signer adds their own.
 
-    raw = files.read_bounded(path, limit_bytes=keys.KEY_LIMIT_BYTES, error=ConfigError)
-    secret = None
-    if keys.is_encrypted(raw):
-        secret = passphrase.from_file(passphrase_file) if passphrase_file else passphrase.ask_existing(path)
-    return keys.parse_private(raw, passphrase=secret, source=str(path))
+    An altered bundle is not signed. Whether it should be released is yours to know: read 'edgemed bundle info' first.
+    """
+    from edgemed.bundle import cosigning
+
+    signed = cosigning.with_signatures(path, passphrase.private_keys(key, passphrase_file))
+    output.write_file(out, signed.raw)
+    if json:
+        output.print_json({"path": out, "size_bytes": len(signed.raw), "signed_by": signed.keyids})
+    else:
+        shown = [("signed", signed.title), *(("signed by", keyid) for keyid in signed.keyids)]
+        output.fields([*shown, ("written", f"{out}, {len(signed.raw)} bytes")])
 
 
-def _located(bundle: str, trusted: list[Path]) -> tuple[Path, tuple[PublicKey, ...]]:
-    """Return a bundle's file and the keys to check it with: those named on the command line, or else its user's.
+def located(bundle: str, named: list[Path]) -> tuple[Path, Trust | None]:
+    """Return a bundle's file and whom to trust with it: those named on the command line, or else its user's keys.
 
     A name that ships with edgemed wins over a file of that name, as in ``edgemed screen``; its key is the demo key.
     """
     from edgemed import shipped
-    from edgemed.bundle import keys, trust
+    from edgemed.bundle import roles, trust, trusted
 
-    named = tuple(map(keys.read_public, trusted))
+    given = trusted.from_files(named) if named else None
     if bundle in shipped.names():
-        return shipped.bundle_path(bundle), named or (shipped.demo_key(),)
-    return Path(bundle), named or trust.user_keys()
+        return shipped.bundle_path(bundle), given or roles.of_keys([shipped.demo_key()])
+    known = trust.user_keys() if given is None else ()
+    return Path(bundle), roles.of_keys(known) if known else given
 
 
-def _document(shown: Inspection, *, card: bool) -> dict[str, object]:
+def _document(shown: Inspection, asked: list[str]) -> dict[str, object]:
+    import msgspec
+
     accepted = [key.keyid for key in shown.accepted]
     return {
-        "verified": bool(accepted),
+        "verified": shown.trusted,
         "accepted": accepted,
         "signed_by": shown.keyids,
         "digest": shown.digest,
         "size_bytes": shown.size_bytes,
         "manifest": shown.manifest,
         "models": _models(shown.manifest),
-        **({"card": shown.card} if card else {}),
+        **{name: shown.card if name == "card" else msgspec.json.decode(shown.members[_PARTS[name]]) for name in asked},
     }
 
 
@@ -173,16 +201,28 @@ def _models(manifest: Manifest) -> list[dict[str, Any]]:
     ]
 
 
-def _print_card(shown: Inspection) -> None:
-    """Write the card to stdout; that nobody known vouches for it goes to stderr, so that a pipe shows it too."""
-    if not shown.accepted:
+def _print_part(shown: Inspection, asked: list[str]) -> None:
+    """Write one document to stdout; that nobody known vouches for it goes to stderr, so that a pipe shows it too."""
+    if len(asked) > 1:
+        raise ConfigError(f"{' and '.join(f'--{name}' for name in asked)} exclude each other; give one of them")
+    if not shown.trusted:
         output.note(f"verified  {_signed(shown)}")
-    for line in (shown.card or "").removesuffix("\n").split("\n"):
+    text = shown.card if asked == ["card"] else _formatted(shown.members[_PARTS[asked[0]]])
+    for line in (text or "").removesuffix("\n").split("\n"):
         sys.stdout.write(output.printable(line) + "\n")
+
+
+def _formatted(raw: bytes) -> str:
+    """Return JSON as people read and edit it."""
+    import msgspec
+
+    return msgspec.json.format(raw, indent=2).decode("utf-8", "replace")
 
 
 def _signed(shown: Inspection) -> str:
     accepted = ", ".join(key.keyid for key in shown.accepted)
+    if accepted and not shown.trusted:
+        return f"NO: too few signatures for your trust root, which counts {accepted}"
     return f"yes, by {accepted}" if accepted else "NO: signature not checked, no key you trust has signed this"
 
 

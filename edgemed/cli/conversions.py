@@ -13,13 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgemed.errors import ConfigError
+from edgemed.imaging import out_of_fold as folds
 
 if TYPE_CHECKING:
     import keras
 
     from converters.artifact import Artifact
     from converters.card import Facts
+    from converters.gate import Gate
     from converters.mode import Mode
+    from edgemed.bundle.manifest import Description
     from edgemed.cli.progress import Bars
     from edgemed.targets import Target
     from edgemed.training.prepare import TrainingData
@@ -41,6 +44,7 @@ class Source:
         recipe: names the data's labels and splits, the training of the twin and the operating point.
         run: that trained it; None for a model from elsewhere.
         input_range: that grey levels 0..255 stood for in training; None where the model's graph sees to it.
+        out_of_fold: file with the answers of fold models; None where there is none.
     """
 
     model: Path
@@ -48,6 +52,7 @@ class Source:
     recipe: Recipe
     run: Run | None
     input_range: tuple[float, float] | None = None
+    out_of_fold: Path | None = None
 
 
 def source(
@@ -57,6 +62,7 @@ def source(
     recipe: str | None,
     preprocessing: Path | None,
     input_range: tuple[float, float] | None = None,
+    out_of_fold: Path | None = None,
 ) -> Source:
     """Return what a run folder or a ``.keras`` file, and the options beside it, give to convert; Keras is not loaded.
 
@@ -67,14 +73,16 @@ def source(
     """
     if model.suffix == ".keras" or model.is_file():
         found = _from_file(model, data, recipe, preprocessing)
-        return replace(found, input_range=_range(input_range))
+        return replace(found, input_range=_range(input_range), out_of_fold=out_of_fold)
     for option, value in (("--preprocessing", preprocessing), ("--input-range", input_range)):
         if value is not None:
             raise ConfigError(
                 f"{option}: {model} is a run, whose model knows its input; leave the option out, or give "
                 f"{model / 'model.keras'} with --data and --recipe"
             )
-    return _from_run(model, data, recipe)
+    found = _from_run(model, data, recipe)
+    beside = model / folds.FILE
+    return replace(found, out_of_fold=out_of_fold or (beside if beside.is_file() else None))
 
 
 def _range(given: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -127,16 +135,21 @@ def converted(
     """
     import converters
     from converters import calibration, emission
-    from edgemed.bundle.manifest import Description
     from edgemed.training import fit, prepare
     from edgemed.training import run as runs
 
     recipe = given.recipe
     emission.require(devices, mode)
+    answered = None if given.out_of_fold is None else folds.read(given.out_of_fold)
     model = _loaded(given)
     split = prepare.prepare(recipe, given.data, progress=bars)
     if given.run is not None:
         runs.require_same_data(given.run, split)
+    if answered is not None:
+        images = folds.digest((split.train, split.validation))
+        folds.require_own(
+            answered, recipe=recipe.name, labels=recipe.labels, images=images, source=str(given.out_of_fold)
+        )
     return converters.convert(
         model,
         target=devices,
@@ -145,27 +158,55 @@ def converted(
         calibration=calibration.drawn(split.train.planes, recipe.quantization.calibration, name="train", seed=_SEED),
         preprocessing=recipe.preprocessing,
         fit=lambda twin: fit.fine_tune(twin, recipe, split, progress=bars, checkpoints=checkpoints),
-        gate=converters.Gate(
-            operating_point=recipe.operating_point.name,
-            sensitivity=recipe.operating_point.sensitivity,
-            margin=recipe.gate.margin,
-            share=recipe.gate.share,
-            significance=recipe.gate.significance,
-        ),
-        description=Description(
-            name=recipe.name,
-            task=recipe.task,
-            intended_use=recipe.intended_use,
-            modalities=recipe.modalities,
-            body_part=recipe.body_part,
-            labels=recipe.labels,
-        ),
+        gate=_gate(recipe),
+        description=_description(recipe),
         quality=recipe.quality,
         facts=_facts(given, split, mode),
+        out_of_fold=answered,
         mode=mode,
         input_range=given.input_range,
         peers=peers,
         note=bars.note,
+    )
+
+
+def _gate(recipe: Recipe) -> Gate:
+    """Return what a recipe asks of a conversion, as the converter takes it."""
+    from converters.gate import Criterion, Gate, Indeterminate
+    from edgemed.training import recipe as recipes
+
+    return Gate(
+        points=tuple(
+            Criterion(
+                name=point.name,
+                sensitivity=point.sensitivity,
+                specificity=point.specificity,
+                balanced=point.balanced,
+            )
+            for point in recipes.points(recipe)
+        ),
+        active=recipes.active(recipe) or "",
+        indeterminate=Indeterminate(recipe.indeterminate),
+        margin=recipe.gate.margin,
+        share=recipe.gate.share,
+        significance=recipe.gate.significance,
+    )
+
+
+def _description(recipe: Recipe) -> Description:
+    import msgspec
+
+    from edgemed.bundle.manifest import Description
+    from edgemed.training import recipe as recipes
+
+    return Description(
+        name=recipe.name,
+        task=recipe.task,
+        intended_use=recipe.intended_use,
+        modalities=recipe.modalities,
+        body_part=recipe.body_part,
+        labels=recipe.labels,
+        normal_labels=recipes.meaning(recipe).normal or msgspec.UNSET,
     )
 
 

@@ -53,6 +53,12 @@ def convert(
         help="What grey levels 0 and 255 stood for when MODEL.keras was trained, e.g. 0 1, where its own layers do not "
         "rescale them.",
     ),
+    out_of_fold: Path | None = typer.Option(
+        None,
+        metavar="FILE",
+        help="Answers of the fold models of a cross-validation over train and validation: they choose the thresholds "
+        "and steady the calibration. Default: RUN/out_of_fold.json, where there is one.",
+    ),
     peer_python: list[Path] = typer.Option(
         [],
         metavar="PYTHON",
@@ -72,7 +78,14 @@ def convert(
     # In the order of their cost: what may fail comes before what takes long.
     devices = tuple(map(targets.load, dict.fromkeys(target)))
     artifact.require_writable(out)
-    given = conversions.source(model, data=data, recipe=recipe, preprocessing=preprocessing, input_range=input_range)
+    given = conversions.source(
+        model,
+        data=data,
+        recipe=recipe,
+        preprocessing=preprocessing,
+        input_range=input_range,
+        out_of_fold=out_of_fold,
+    )
     _require_int8(mode, peer_python)
     tolerance.require_peers(peer_python)
     extras.load("train")

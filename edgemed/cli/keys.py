@@ -1,4 +1,4 @@
-"""``edgemed keys``: make signing keys, and say whose signatures this user trusts."""
+"""``edgemed keys``: make signing and encryption keys, and say whose signatures this user trusts."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from pathlib import Path
 
 import typer
 
-from edgemed.cli import output, passphrase
+from edgemed.cli import output, passphrase, roots
 from edgemed.cli.arguments import Once
 from edgemed.errors import ConfigError
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Make signing keys and list the keys you trust.", no_args_is_help=True)
+app = typer.Typer(help="Make keys and trust roots, and list the keys you trust.", no_args_is_help=True)
+app.add_typer(roots.app, name="root")
+app.command(cls=Once)(roots.rotate)
+app.command(cls=Once)(roots.revoke)
 
 
 @app.command(cls=Once)
@@ -50,6 +53,26 @@ def new(
         return
     lines = [("keyid", key.public.keyid), ("private", f"{path} (keep it secret)"), ("public", str(public))]
     output.fields([*lines, ("trusted here", str(trusted or "no"))])
+
+
+@app.command(cls=Once)
+def device(
+    path: Path = typer.Argument(..., metavar="KEY", help="Secret key to write, e.g. unit-7.key; unit-7.pub beside it."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Make a device's encryption key pair, in age's form; bundles are encrypted to its .pub and nobody else reads them.
+
+    The secret half stays on the device, which must read it unattended: it has no passphrase, and mode 0600.
+    """
+    from edgemed.bundle import encryption
+
+    made = encryption.generate()
+    public = encryption.write_new(path, made)
+    if json:
+        output.print_json({"recipient": made.recipient, "private": path, "public": public})
+    else:
+        lines = [("recipient", made.recipient), ("private", f"{path} (keep it on the device)")]
+        output.fields([*lines, ("public", str(public))])
 
 
 @app.command("trust", cls=Once)

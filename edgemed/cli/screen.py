@@ -29,7 +29,19 @@ def screen(
         None, metavar="PATH|NAME", help="Bundle file, or the name of one that ships with edgemed."
     ),
     trusted: list[Path] = typer.Option(
-        [], "--trust", metavar="KEY", help="Public key that must have signed; may be repeated. Default: your own."
+        [],
+        "--trust",
+        metavar="KEY|ROOT",
+        help="Public key that must have signed, may be repeated; or one trust root. Default: your own keys.",
+    ),
+    store: Path | None = typer.Option(
+        None,
+        parser=arguments.path,
+        metavar="DIR",
+        help="Device store whose active bundle judges. Default without --bundle: the store of this device.",
+    ),
+    overlay: Path | None = typer.Option(
+        None, parser=arguments.path, metavar="FILE", help="Decision overlay that replaces the bundle's thresholds."
     ),
     heatmaps: Path | None = typer.Option(
         None, parser=arguments.path, metavar="DIR", help="Write the evidence of each frame here, as PNG."
@@ -54,7 +66,11 @@ def screen(
     from edgemed.cli import output, screenings
     from edgemed.runtime import worklist
 
-    screener = _opened(bundle, trusted, target=target, backend=backend, threads=threads)
+    if bundle is None:
+        screener = _from_store(store, [trusted, overlay, target], backend=backend, threads=threads)
+    else:
+        _require_none_of_store(store)
+        screener = _opened(bundle, trusted, overlay, target=target, backend=backend, threads=threads)
     if heatmaps is not None:
         screenings.require_folder(heatmaps, option="--heatmaps")
     for sentence in screener.absent:
@@ -75,25 +91,57 @@ def screen(
     raise typer.Exit(screenings.exit_code(results, fail_on_alert=fail_on_alert))
 
 
+def _from_store(store: Path | None, others: list[object], *, backend: str | None, threads: int) -> Screener:
+    """Return a screener for the active bundle of a store: that of the command line, or this device's."""
+    from edgemed import targets
+    from edgemed.cli import output
+    from edgemed.device import store as stores
+    from edgemed.device import switch
+    from edgemed.runtime.screener import Screener
+
+    path = store or stores.found_path()
+    if store is None and not (path / stores.FORMAT).exists():
+        from edgemed import shipped
+
+        raise ConfigError(
+            "--bundle: expected a bundle, got none, and this device has no store with an active one; give a bundle "
+            f"file, or the name of one that ships with edgemed: {', '.join(shipped.names()) or 'none'}"
+        )
+    for name, given in zip(("--trust", "--overlay", "--target"), others, strict=True):
+        if given:
+            raise ConfigError(f"{name}: is of no use with a store, which has its own; leave it away, or give --bundle")
+    opened = stores.open_store(path)
+    found = switch.start(opened)
+    for sentence in found.warnings:
+        output.note(f"edgemed: {sentence}")
+    # The generic target needs no look at its file, which would cost every start the import of YAML.
+    target = None if opened.target == targets.generic_id() else opened.target
+    return Screener.open(switch.decided(opened, found), target=target, backend=backend, threads=threads)
+
+
+def _require_none_of_store(store: Path | None) -> None:
+    if store is not None:
+        raise ConfigError("--store: is of no use with --bundle; give one of the two")
+
+
 def _opened(
-    bundle: str | None, trusted: list[Path], *, target: str | None, backend: str | None, threads: int
+    bundle: str,
+    named: list[Path],
+    overlay: Path | None,
+    *,
+    target: str | None,
+    backend: str | None,
+    threads: int,
 ) -> Screener:
     """Return a screener for the bundle named on the command line."""
     from edgemed.runtime.screener import Screener
 
-    if bundle is None:
-        from edgemed import shipped
+    root = None
+    if named:
+        from edgemed.bundle import trusted
 
-        raise ConfigError(
-            "--bundle: expected a bundle, got none, and this release has no device store with an active one; "
-            f"give a bundle file, or the name of one that ships with edgemed: {', '.join(shipped.names()) or 'none'}"
-        )
-    keys = None
-    if trusted:
-        from edgemed.bundle.keys import read_public
-
-        keys = tuple(map(read_public, trusted))
-    return Screener.open(bundle, keys=keys, target=target, backend=backend, threads=threads)
+        root = trusted.from_files(named)
+    return Screener.open(bundle, trust=root, overlay=overlay, target=target, backend=backend, threads=threads)
 
 
 def _judge(screener: Screener, paths: Iterable[Path], folder: Path | None, results: list[dict[str, Any]]) -> None:
@@ -142,6 +190,8 @@ def _render(screener: Screener, results: list[dict[str, Any]], *, json: bool) ->
         return
     manifest = screener.bundle.manifest
     title = f"{manifest.name} {manifest.version}"
+    if screener.bundle.overlay is not None:
+        title += f", decision version {screener.rule.version} by overlay"
     if len(results) == 1:
         output.fields([("bundle", title), *screenings.lines(results[0])])
     elif results:

@@ -56,6 +56,7 @@ def about(screener: Screener) -> dict[str, Any]:
             "version": manifest.version,
             "digest": screener.bundle.digest,
             "decision_version": screener.rule.version,
+            "overlay": screener.bundle.overlay is not None,
         },
         "runtime": {
             "backend": interpreter.backend,

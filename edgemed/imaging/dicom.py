@@ -14,7 +14,8 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.pixels.decoders.base import Decoder
 
-__all__ = ["decode"]
+__all__ = ["decode", "header"]
 
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _INFLATED_LIMIT_BYTES = 128 << 20
@@ -89,6 +90,25 @@ def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
             spacing_mm=spacing_mm,
             coloured_fraction=gray.coloured_fraction,
         )
+
+
+def header(path: Path, *, source: str, keywords: Sequence[str]) -> dict[str, str]:
+    """Return the data elements of a DICOM file that the keywords name, as text; absent and empty ones are left out.
+
+    Raises:
+        ImageError: the file cannot be read as DICOM; ``source`` stands for its name, which may be a patient's.
+    """
+    import pydicom
+
+    # Values are not checked: pydicom's log would repeat those that break a rule.
+    with translated(source, "reading the header"), pydicom.config.disable_value_validation():
+        meta = pydicom.filereader.read_file_meta_info(path)
+        if str(meta.get("TransferSyntaxUID", "")) == _DEFLATED:
+            dataset = _data_set(path.read_bytes(), source)
+        else:
+            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords))
+        values = {keyword: str(dataset.get(keyword) or "").strip() for keyword in keywords}
+    return {keyword: value for keyword, value in values.items() if value}
 
 
 def _data_set(raw: bytes, source: str) -> Dataset:

@@ -24,6 +24,7 @@ from edgemed import schema
 from edgemed.errors import BundleError
 
 __all__ = [
+    "Attained",
     "Calibration",
     "Decision",
     "DecisionRule",
@@ -35,6 +36,7 @@ __all__ = [
     "decide",
     "encode_floats",
     "parse",
+    "rooted",
     "score",
 ]
 
@@ -62,14 +64,28 @@ class Calibration(_Strict, frozen=True, kw_only=True):
     intercept: Finite
 
 
+class Attained(_Strict, frozen=True, kw_only=True):
+    """What a threshold attains on some images: rates with 95 % interval (low, high)."""
+
+    sensitivity: Probability
+    sensitivity_ci95: tuple[Probability, Probability]
+    specificity: Probability
+    specificity_ci95: tuple[Probability, Probability]
+    n_abnormal: Annotated[int, Meta(ge=1)]
+    n_normal: Annotated[int, Meta(ge=1)]
+
+
 class OperatingPoint(_Strict, frozen=True, kw_only=True):
     """A threshold with the criterion it was chosen for and what it attained on the images that chose it.
 
     Attributes:
         criterion: e.g. ``sensitivity >= 0.95 on the operating part of validation``.
         threshold: score in [0, 1]; at or above is abnormal.
-        sensitivity, specificity: attained, with Wilson 95 % interval (low, high).
-        n_abnormal, n_normal: validation images it was chosen on.
+        sensitivity, specificity: attained, with 95 % interval (low, high) of Wilson, by patient where they are known.
+        n_abnormal, n_normal: images it was chosen on.
+        holds: the lower end of the interval reaches the criterion, so that these images carry its claim; None where
+            the criterion claims nothing, and in bundles that do not say.
+        confirmed: what this very model, as it ships, attains on validation; None in bundles that do not say.
     """
 
     name: str
@@ -81,6 +97,8 @@ class OperatingPoint(_Strict, frozen=True, kw_only=True):
     specificity_ci95: tuple[Probability, Probability]
     n_abnormal: Annotated[int, Meta(ge=1)]
     n_normal: Annotated[int, Meta(ge=1)]
+    holds: bool | None = None
+    confirmed: Attained | None = None
 
 
 class Zone(_Strict, frozen=True, kw_only=True):
@@ -113,17 +131,25 @@ class QualityLimits(_Strict, frozen=True, kw_only=True):
 class OutOfDistribution(_Strict, frozen=True, kw_only=True):
     """Mahalanobis distance of the embedding, divided by its limit: above 1 is refused.
 
+    With an ``offset`` each feature counts by its root, see `rooted`: pooled activations are skewed, their roots nearly
+    normal, which is what the distance takes them for. One LSB is enough of an offset to keep the root from magnifying
+    the steps of an int8 feature near 0.
+
     Attributes:
         size: length C of the embedding.
         mean: base64 of C little-endian float32.
         whitening: base64 of C*C little-endian float32, row-major W with precision = W^T W.
         limit: distance that 1 % of in-domain validation images exceed.
+        offset: in units of the embedding; None where features count as they are.
+
+    Source: Tukey, Exploratory Data Analysis (1977), chapter 3, for the ladder of powers.
     """
 
     size: Annotated[int, Meta(ge=1, le=2048)]
     mean: str
     whitening: str
     limit: Annotated[float, Meta(gt=0.0, le=1e30)]
+    offset: Annotated[float, Meta(gt=0.0, le=1e30)] | None = None
 
     def __post_init__(self) -> None:
         _floats(self.mean, self.size)
@@ -199,10 +225,18 @@ class OodGauge:
         self._mean = _floats(limits.mean, limits.size)
         self._whitening = _floats(limits.whitening, limits.size * limits.size).reshape(limits.size, limits.size)
         self._limit = limits.limit
+        self._offset = limits.offset
 
     def distance(self, embedding: NDArray[np.float64]) -> float:
-        """Return |W (x - mean)| / limit for one embedding of shape (C,)."""
-        return float(np.linalg.norm(self._whitening @ (embedding - self._mean)) / self._limit)
+        """Return |W (x - mean)| / limit for one embedding of shape (C,), x its features as `OutOfDistribution` says."""
+        features = embedding if self._offset is None else rooted(embedding, self._offset)
+        return float(np.linalg.norm(self._whitening @ (features - self._mean)) / self._limit)
+
+
+def rooted(embedding: NDArray[np.float64], offset: float) -> NDArray[np.float64]:
+    """Return sign(x) * (sqrt(|x| + offset) - sqrt(offset)) for each feature x, any shape; offset > 0."""
+    roots: NDArray[np.float64] = np.copysign(np.sqrt(np.abs(embedding) + offset) - math.sqrt(offset), embedding)
+    return roots
 
 
 def encode_floats(values: NDArray[np.floating]) -> str:

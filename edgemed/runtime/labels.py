@@ -79,12 +79,6 @@ class Labels:
         """Logits of the model: one for each label, or one where no label is called normal."""
         return len(self.names) if self.normal else 1
 
-    def abnormal(self, classes: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return 0 normal or 1 abnormal for places in ``names``, any shape; for a model of one logit they are that."""
-        if self.count == 1:
-            return classes
-        return np.where(self._normal[classes], 0, 1).astype(np.int64)
-
     def abnormality(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return z for logits (..., K), in their unit; shape (...)."""
         if self.count == 1:

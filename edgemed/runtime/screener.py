@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgemed import targets
-from edgemed.bundle import models, trust
+from edgemed import files, targets
+from edgemed.bundle import dsse, models, roles, trust
+from edgemed.bundle import overlay as overlays
 from edgemed.bundle.archive import Bundle
 from edgemed.bundle.manifest import MODEL
 from edgemed.errors import BundleError
@@ -34,6 +35,7 @@ from edgemed.runtime.selection import Selection
 
 if TYPE_CHECKING:
     from edgemed.bundle.keys import PublicKey
+    from edgemed.bundle.roles import Trust
 
 __all__ = ["Latency", "Refusal", "Screener", "Screening"]
 
@@ -84,6 +86,8 @@ class Screener:
         bundle: Bundle | Path | str,
         *,
         keys: Sequence[PublicKey] | None = None,
+        trust: Trust | None = None,
+        overlay: Path | None = None,
         target: str | None = None,
         backend: str | None = None,
         threads: int = 1,
@@ -94,18 +98,25 @@ class Screener:
             bundle: a verified bundle; or the path of one; or the name of one that ships inside the package, which
                 wins over a file of that name and is verified with the demo key.
             keys: keys to trust for a path; None takes the user's trusted keys.
+            trust: a trust root instead of plain keys.
+            overlay: a decision overlay to put in force, trusted as a path is: the user's own keys sign overlays for a
+                shipped bundle too.
             target: id of the target that this machine is; None takes the generic one of its architecture.
             backend: a name of `backends.BACKENDS`; None takes the first that is installed and reads the model.
             threads: for the inference, at least 1.
 
         Raises:
-            BundleError: not a bundle, tampered with, not signed by a trusted key, or contradicting itself.
+            BundleError: bundle or overlay is none, tampered with, not signed by enough trusted keys, or contradicting
+                itself or the other.
             ConfigError: no bundle, target or back end has this name, or the back end runs none of the models.
             TargetMismatchError: no member of the bundle admits the target.
             MissingDependencyError: no back end is installed.
         """
         device = None if target is None else targets.load(target)
-        verified = bundle if isinstance(bundle, Bundle) else _verified(bundle, keys)
+        given = roles.of_keys(keys) if trust is None and keys is not None else trust
+        verified = bundle if isinstance(bundle, Bundle) else _verified(bundle, given)
+        if overlay is not None:
+            verified = _overlaid(verified, overlay, given)
         loaded = selection.open_model(verified, device, backend=backend, threads=threads)
         return cls(verified, loaded.interpreter, selected=loaded.selection)
 
@@ -221,14 +232,20 @@ def _reasons_after(distance: float | None) -> tuple[str, ...]:
     )
 
 
-def _verified(bundle: Path | str, keys: Sequence[PublicKey] | None) -> Bundle:
+def _verified(bundle: Path | str, given: Trust | None) -> Bundle:
     """Return the bundle that a path or a name stands for, verified."""
     from edgemed import shipped
 
     if isinstance(bundle, str) and (bundle in shipped.names() or not _looks_like_a_path(bundle)):
-        path = shipped.bundle_path(bundle)
-        return trust.open_bundle(path, keys=[shipped.demo_key()] if keys is None else keys)
-    return trust.open_bundle(Path(bundle), keys=trust.user_keys() if keys is None else keys)
+        return trust.open_bundle(shipped.bundle_path(bundle), trust=given or roles.of_keys([shipped.demo_key()]))
+    # Without a key it is the file that is looked at first: a wrong path is called that.
+    return trust.open_bundle(Path(bundle), trust=given, keys=() if given else trust.user_keys())
+
+
+def _overlaid(bundle: Bundle, path: Path, given: Trust | None) -> Bundle:
+    """Return the bundle with the overlay of a file in force, verified."""
+    raw = files.read_bounded(path, limit_bytes=dsse.LIMIT_BYTES, error=BundleError)
+    return overlays.admitted(bundle, raw, trust=given or roles.of_keys(trust.user_keys()), source=str(path))
 
 
 def _looks_like_a_path(text: str) -> bool:

@@ -52,7 +52,9 @@ class Batches(keras.utils.PyDataset):
         self._seed, self._epoch, self._size = seed, epoch, size
         self._fit, self._teacher = fit, teacher
         # Order, pictures and mixing draw from streams of their own: (seed, epoch) equals (seed, epoch, 0) to NumPy.
-        self._order = np.random.default_rng((seed, epoch, 0)).permutation(len(labels))
+        rng = np.random.default_rng((seed, epoch, 0))
+        sampled = fit is not None and fit.balance == "sampled"
+        self._order = _drawn(labels, rng) if sampled else rng.permutation(len(labels))
         self._targets = _targets(labels, outputs)
         self._weights = _weights(labels, outputs, equal=fit is None or fit.balance == "labels")
 
@@ -70,6 +72,12 @@ class Batches(keras.utils.PyDataset):
             fit=recipe.fit,
             teacher=teacher,
         )
+
+    @staticmethod
+    def count(recipe: Recipe, part: LabelledPlanes) -> int:
+        """Return how many batches an epoch over a part has."""
+        shown = sum(_shares(part.labels)) if recipe.fit.balance == "sampled" else len(part.labels)
+        return math.ceil(shown / recipe.fit.batch)
 
     def __len__(self) -> int:
         return math.ceil(len(self._order) / self._size)
@@ -96,6 +104,20 @@ class Batches(keras.utils.PyDataset):
     def _augmented(self, index: int) -> NDArray[np.uint8]:
         rng = np.random.default_rng((self._seed, self._epoch, 1, index))
         return augmented(self._planes[index], self._augmentation, rng=rng)
+
+
+def _shares(labels: NDArray[np.int64]) -> list[int]:
+    """Return how many images of each label that occurs an epoch of equal shares has."""
+    counts = np.bincount(labels)
+    present = counts[counts > 0]
+    return [int(present.min())] * len(present)
+
+
+def _drawn(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return indices in random order, as many of each label as the rarest has, none twice."""
+    places = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    chosen = [place[:share] for place, share in zip(places, _shares(labels), strict=True)]
+    return rng.permutation(np.concatenate(chosen))
 
 
 def _targets(labels: NDArray[np.int64], outputs: int) -> NDArray[np.float32]:

@@ -42,7 +42,7 @@ class Teachers:
         """Return (n, K) logits of the mean of their probabilities, for pictures (n, H, W, 1) of grey levels 0..255."""
         answers = [model.predict_on_batch(pictures)["logit"].astype(np.float64) for model in self.models]
         if len(answers) == 1:
-            return answers[0].astype(np.float32)
+            return np.asarray(answers[0], dtype=np.float32)
         if answers[0].shape[1] == 1:
             mean = np.mean([1 / (1 + np.exp(-answer)) for answer in answers], axis=0).clip(_TINY, 1 - _TINY)
             return np.asarray(np.log(mean / (1 - mean)), dtype=np.float32)

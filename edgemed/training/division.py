@@ -1,34 +1,30 @@
 """Train, validation and test: groups (patients, near-duplicates) never lie on both sides of train and validation.
 
-Known patients never lie on both sides of train and test either. Test images are never looked at here.
+Known patients never lie on both sides of train and test either. Test images are looked at in one case: where the recipe
+asks that no image of train or validation shows the same as a test image; then the former is dropped, never the latter.
 
     found = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal, NamedTuple
 
-import cv2
 import msgspec
 import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
 from edgemed.errors import ConfigError
-from edgemed.imaging.frame import Frame
 from edgemed.schema import near_match
 from edgemed.statistics import groups_holding
+from edgemed.training import likeness, repeats
 from edgemed.training.data import Dataset
 
-__all__ = ["Division", "Splits", "divide", "near_duplicate_groups", "test_indices"]
+__all__ = ["Division", "Prepared", "Splits", "divide", "near_duplicate_groups", "test_indices", "training_indices"]
 
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
-
-_THUMBNAIL_PX = 28
-_BLOCK = 1024  # thumbnails compared at once
 
 
 class Splits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,6 +34,12 @@ class Splits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         train, test: values of the source's split.
         validation: likewise; None cuts ``validation_fraction`` of the train groups instead.
         near_duplicate_correlation: images whose 28x28 thumbnails correlate above it form one group; None for off.
+        deduplicate: of train images that show the same, ``exact`` pixel for pixel or ``near``, the first stays, and
+            none where their labels differ; None keeps every one.
+        straddling: what becomes of a train image whose group lies in a given validation split: ``move`` it there, or
+            ``drop`` it, which leaves validation as it was published.
+        like_test: ``drop`` images of train and validation that show the same as a test image, nearly where
+            ``near_duplicate_correlation`` is given; ``keep`` never opens a test image.
     """
 
     train: Text
@@ -45,10 +47,49 @@ class Splits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     test: Text
     validation_fraction: Annotated[float, Meta(gt=0.0, le=0.5)] | None = None
     near_duplicate_correlation: Annotated[float, Meta(gt=0.5, lt=1.0)] | None = None
+    deduplicate: Literal["exact", "near"] | None = None
+    straddling: Literal["move", "drop"] = "move"
+    like_test: Literal["keep", "drop"] = "keep"
 
     def __post_init__(self) -> None:
         if (self.validation is None) == (self.validation_fraction is None):
             raise ValueError("expected either validation or validation_fraction, not both and not neither")
+        if self.deduplicate == "near" and self.near_duplicate_correlation is None:
+            raise ValueError("near_duplicate_correlation: required by deduplicate: near; it says what is near")
+        if self.straddling == "drop" and self.validation is None:
+            raise ValueError("straddling: a validation that is cut from train takes whole groups, nothing straddles")
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many images did not stay where the source's split had them.
+
+    Attributes:
+        moved_to_validation: train images that followed their group.
+        straddling: train images dropped because their group lies in validation.
+        repeated: train images dropped because an earlier one shows the same.
+        conflicting: train images dropped because one of another label shows the same.
+        like_test: train and validation images dropped because a test image shows the same.
+        unreadable: images skipped because they cannot be read.
+    """
+
+    moved_to_validation: int = 0
+    straddling: int = 0
+    repeated: int = 0
+    conflicting: int = 0
+    like_test: int = 0
+    unreadable: int = 0
+
+    def notes(self) -> tuple[str, ...]:
+        """Return a line for each count above zero."""
+        words = {
+            "moved_to_validation": "train images moved to validation with their patient or near-duplicate",
+            "straddling": "train images dropped: their patient or a near-duplicate lies in validation",
+            "repeated": "train images dropped: another train image shows the same",
+            "conflicting": "train images dropped: an image of another label shows the same",
+            "like_test": "train or validation images dropped: a test image shows the same",
+            "unreadable": "images skipped: they cannot be read",
+        }
+        return tuple(f"{count} {words[name]}" for name, count in msgspec.to_builtins(self).items() if count)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,14 +98,19 @@ class Division:
 
     Attributes:
         groups: one an image of the data set, near-duplicates joined: what no two parts share.
-        moved: images that went to validation with their group.
+        prepared: what was moved and left out.
     """
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
     groups: tuple[str, ...]
-    moved: int
+    prepared: Prepared
+
+    @property
+    def moved(self) -> int:
+        """Return how many images went to validation with their group."""
+        return self.prepared.moved_to_validation
 
     def named(self, split: str) -> NDArray[np.int64]:
         """Return the indices of ``train``, ``validation`` or ``test``.
@@ -83,50 +129,95 @@ class Division:
 def divide(dataset: Dataset, splits: Splits, *, seed: int) -> Division:
     """Return train, validation and test; no group lies in both train and validation.
 
-    A given validation split pulls every train image of its groups over. A cut one takes whole groups of train in a
-    seeded order, per label, until the asked share of each label is reached. Test images are never looked at.
+    A given validation split pulls every train image of its groups over, or drops them. A cut one takes whole groups of
+    train in a seeded order, per label, until the asked share of each label is reached.
 
     Raises:
         ConfigError: train or validation has fewer than two images of a label, or a patient lies in test as well.
+        ImageError: an image that has to be compared cannot be read.
     """
     values = np.array(dataset.splits)
-    pool = _pool(values, splits)
+    pool, test = training_indices(dataset, splits), np.flatnonzero(values == splits.test)
     _require_every_label(dataset, pool, "train and validation")
     _require_apart(dataset, pool, values == splits.test)
+    alike = _alike(dataset, splits, pool, test)
+    like_test = repeats.like(alike.near, others=test.tolist()) if splits.like_test == "drop" else frozenset()
+    pool = pool[~np.isin(pool, sorted(like_test))]
+    groups = dataset.groups
     if splits.near_duplicate_correlation is not None:
-        dataset = replace(dataset, groups=near_duplicate_groups(dataset, pool, limit=splits.near_duplicate_correlation))
-    groups = np.array(dataset.groups)
-    if splits.validation is not None:
-        given = values == splits.validation
-        chosen = set(groups[given])
-    else:
-        assert splits.validation_fraction is not None
-        given = np.zeros(len(values), dtype=bool)
-        chosen = set(
-            groups_holding(
-                dataset.labels[pool], groups[pool], splits.validation_fraction, rng=np.random.default_rng(seed)
-            )
-        )
-    in_validation = np.isin(groups, sorted(chosen)) & np.isin(np.arange(len(values)), pool)
+        inside = set(pool.tolist())
+        groups = likeness.joined(groups, (pair for pair in alike.near if inside.issuperset(pair)))
+    given = np.isin(pool, np.flatnonzero(values == splits.validation))
+    chosen = given | _in_chosen_groups(replace(dataset, groups=groups), splits, pool, given, seed=seed)
+    stays = given if splits.straddling == "drop" else chosen
+    train, again = _without_repeats(dataset, splits, pool[~chosen], alike)
     division = Division(
-        train=pool[~in_validation[pool]],
-        validation=pool[in_validation[pool]],
-        test=np.flatnonzero(values == splits.test),
-        groups=dataset.groups,
-        moved=int(np.count_nonzero(in_validation & ~given)) if splits.validation else 0,
+        train=train,
+        validation=pool[stays],
+        test=test,
+        groups=groups,
+        prepared=Prepared(
+            moved_to_validation=int(np.count_nonzero(stays & ~given)) if splits.validation else 0,
+            straddling=int(np.count_nonzero(chosen & ~stays)),
+            repeated=len(again.repeated),
+            conflicting=len(again.conflicting),
+            like_test=len(like_test),
+        ),
     )
     for name in ("train", "validation"):
         _require_every_label(dataset, division.named(name), name)
     return division
 
 
+class _Alike(NamedTuple):
+    """Pairs (i, j), i < j, of images that show the same; ``near`` holds the exact ones too."""
+
+    exact: list[tuple[int, int]]
+    near: list[tuple[int, int]]
+
+
+def _alike(dataset: Dataset, splits: Splits, pool: NDArray[np.int64], test: NDArray[np.int64]) -> _Alike:
+    """Compare the images as far as the recipe asks for it; test images are read for ``like_test`` alone."""
+    if splits.near_duplicate_correlation is None and splits.deduplicate is None and splits.like_test == "keep":
+        return _Alike([], [])
+    looks = likeness.look(dataset, np.union1d(pool, test) if splits.like_test == "drop" else pool)
+    exact = likeness.pairs(looks, limit=None)
+    limit = splits.near_duplicate_correlation
+    return _Alike(exact, exact if limit is None else likeness.pairs(looks, limit=limit))
+
+
+def _without_repeats(
+    dataset: Dataset, splits: Splits, train: NDArray[np.int64], alike: _Alike
+) -> tuple[NDArray[np.int64], repeats.Repeats]:
+    """Return train without what repeats in it, and what that is."""
+    if splits.deduplicate is None:
+        return train, repeats.Repeats(frozenset(), frozenset())
+    pairs = alike.exact if splits.deduplicate == "exact" else alike.near
+    found = repeats.within(pairs, dataset.labels, train.tolist())
+    return train[~np.isin(train, sorted(found.repeated | found.conflicting))], found
+
+
+def _in_chosen_groups(
+    dataset: Dataset, splits: Splits, pool: NDArray[np.int64], given: NDArray[np.bool_], *, seed: int
+) -> NDArray[np.bool_]:
+    """Return which images of the pool belong to a group of validation."""
+    groups = np.array(dataset.groups)[pool]
+    if splits.validation is not None:
+        return np.isin(groups, np.unique(groups[given]))
+    assert splits.validation_fraction is not None
+    rng = np.random.default_rng(seed)
+    chosen = groups_holding(dataset.labels[pool], groups, splits.validation_fraction, rng=rng)
+    return np.isin(groups, sorted(chosen))
+
+
 def _require_every_label(dataset: Dataset, indices: NDArray[np.int64], name: str) -> None:
     """Refuse a split that lacks normal, abnormal, or, of more than two labels, any: an AUC has no variance there."""
     abnormal = int(dataset.abnormal[indices].sum())
     if min(abnormal, len(indices) - abnormal) < 2:
+        known = "" if len(indices) else f"the data set has {sorted(set(dataset.splits))}; "
         raise ConfigError(
             f"{name} split: expected two normal and two abnormal images at least, got {len(indices) - abnormal} normal "
-            f"and {abnormal} abnormal; check the recipe's label and split columns"
+            f"and {abnormal} abnormal; {known}check the recipe's label and split columns"
         )
     counts = np.bincount(dataset.labels[indices], minlength=len(dataset.label_names))
     if scarce := [f"{count} {label}" for label, count in zip(dataset.label_names, counts, strict=True) if count < 2]:
@@ -136,10 +227,10 @@ def _require_every_label(dataset: Dataset, indices: NDArray[np.int64], name: str
         )
 
 
-def _pool(values: NDArray[np.str_], splits: Splits) -> NDArray[np.int64]:
-    """Return the indices of the images that training may see."""
+def training_indices(dataset: Dataset, splits: Splits) -> NDArray[np.int64]:
+    """Return the indices of the images that training may see, sorted: train and, where it is given, validation."""
     seen = [splits.train, *([splits.validation] if splits.validation else [])]
-    return np.flatnonzero(np.isin(values, seen))
+    return np.flatnonzero(np.isin(dataset.splits, seen))
 
 
 def _require_apart(dataset: Dataset, pool: NDArray[np.int64], test: NDArray[np.bool_]) -> None:
@@ -160,7 +251,7 @@ def test_indices(dataset: Dataset, splits: Splits) -> NDArray[np.int64]:
     """
     values = np.array(dataset.splits)
     indices = np.flatnonzero(values == splits.test)
-    _require_apart(dataset, _pool(values, splits), values == splits.test)
+    _require_apart(dataset, training_indices(dataset, splits), values == splits.test)
     if len(indices) == 0:
         known = sorted(set(dataset.splits))
         raise ConfigError(f"test split: expected images of {splits.test!r}, found none; the data set has {known}")
@@ -178,34 +269,4 @@ def near_duplicate_groups(dataset: Dataset, indices: NDArray[np.int64], *, limit
     Returns:
         One group an image of the data set; a joined group carries its smallest member's name.
     """
-    thumbnails = np.stack([_thumbnail(dataset.read(int(index))) for index in indices])
-    parent = {group: group for group in dataset.groups}
-
-    def root(group: str) -> str:
-        while parent[group] != group:
-            parent[group] = parent[parent[group]]
-            group = parent[group]
-        return group
-
-    for first, second in _pairs_above(thumbnails, limit):
-        a, b = sorted((root(dataset.groups[indices[first]]), root(dataset.groups[indices[second]])))
-        parent[b] = a
-    return tuple(root(group) for group in dataset.groups)
-
-
-def _pairs_above(vectors: NDArray[np.float32], limit: float) -> Iterator[tuple[int, int]]:
-    """Yield (i, j), i < j, of vectors of length 1 whose product exceeds the limit; memory grows with n, not n * n."""
-    for start in range(0, len(vectors), _BLOCK):
-        products = vectors[start : start + _BLOCK] @ vectors[start:].T
-        for row, column in np.argwhere(products > limit):
-            if column > row:
-                yield start + int(row), start + int(column)
-
-
-def _thumbnail(frame: Frame) -> NDArray[np.float32]:
-    """Return the frame at 28x28 as a vector of mean 0 and length 1."""
-    small = cv2.resize(frame.pixels, (_THUMBNAIL_PX, _THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    vector = small.astype(np.float32).reshape(-1)
-    vector -= vector.mean()
-    length = float(np.linalg.norm(vector))
-    return vector / length if length > 0 else vector
+    return likeness.joined(dataset.groups, likeness.pairs(likeness.look(dataset, indices), limit=limit))

@@ -9,7 +9,6 @@ Every file is written aside and renamed. An epoch counts once ``run.json`` names
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from edgemed.training.progress import Progress, Silent
 from edgemed.training.recipe import Recipe
 from edgemed.training.run import Epoch, Run
 
-__all__ = ["compile_for", "fine_tune", "load_best", "train", "train_epoch", "train_on"]
+__all__ = ["begun", "compile_for", "fine_tune", "load_best", "train", "train_epoch", "train_on"]
 
 
 def train(
@@ -61,16 +60,21 @@ def train(
         GateError: training diverged.
     """
     report = progress or Silent()
-    begun = _begun(out, resume=resume)
+    found = begun(out, resume=resume)
     with saving.writing(out):
         out.mkdir(parents=True, exist_ok=True)
     split = prepare(recipe, folder, progress=report)
     return train_on(
-        split, recipe, out, folder=folder, pretrained=pretrained, teachers=teachers, begun=begun, progress=report
+        split, recipe, out, folder=folder, pretrained=pretrained, teachers=teachers, begun=found, progress=report
     )
 
 
-def _begun(out: Path, *, resume: bool) -> Run | None:
+def begun(out: Path, *, resume: bool) -> Run | None:
+    """Return the run that a folder holds and that is to go on; None for a new one.
+
+    Raises:
+        ConfigError: there is none to resume, or one that a new run would overwrite.
+    """
     if resume:
         return runs.read(out)
     # A run without a whole epoch has nothing to lose.
@@ -96,15 +100,16 @@ def train_on(
     if begun is not None:
         run = runs.continued(begun, run, out)
     if len(run.history) < recipe.fit.epochs:
-        run = _epochs(run, split, out, pretrained, None if known is None else known.logits, progress)
+        teacher = None if known is None else known.logits
+        run = _epochs(run, split, out, pretrained=pretrained, teacher=teacher, progress=progress)
     saving.keep_checkpoint(out, None)
     return run
 
 
 def _epochs(
-    run: Run, split: TrainingData, out: Path, pretrained: Path | None, teacher: Teacher | None, report: Progress
+    run: Run, split: TrainingData, out: Path, *, pretrained: Path | None, teacher: Teacher | None, progress: Progress
 ) -> Run:
-    recipe, steps = run.recipe, math.ceil(len(split.train.names) / run.recipe.fit.batch)
+    recipe, steps = run.recipe, Batches.count(run.recipe, split.train)
     done = len(run.history)
     learning = learner.new(recipe, steps=steps, pretrained=None if done else pretrained)
     if done:
@@ -114,7 +119,7 @@ def _epochs(
         # Not before: a recipe that makes no model leaves no run behind.
         saving.commit(run, out)
     for epoch in range(done, recipe.fit.epochs):
-        line = _epoch(learning, recipe, split, epoch, teacher, report)
+        line = _epoch(learning, recipe, split, epoch=epoch, teacher=teacher, progress=progress)
         best = None if run.best_epoch is None else run.history[run.best_epoch]
         takes_over = validation.better(line, best, select=recipe.fit.select)
         if takes_over:
@@ -129,15 +134,21 @@ def _epochs(
 
 
 def _epoch(
-    learning: Learner, recipe: Recipe, split: TrainingData, epoch: int, teacher: Teacher | None, report: Progress
+    learning: Learner,
+    recipe: Recipe,
+    split: TrainingData,
+    *,
+    epoch: int,
+    teacher: Teacher | None,
+    progress: Progress,
 ) -> Epoch:
     """Train for one epoch and return what came of it."""
     loss = train_epoch(
-        learning.model, recipe, split, epoch=epoch, progress=report, teacher=teacher, callbacks=learning.callbacks()
+        learning.model, recipe, split, epoch=epoch, progress=progress, teacher=teacher, callbacks=learning.callbacks()
     )
     learning.refresh()
-    found = validation.measured(learning.kept, split.validation, normal=recipes.normal_indices(recipe), epoch=epoch)
-    report.note(
+    found = validation.measured(learning.kept, split.validation, labels=recipes.meaning(recipe), epoch=epoch)
+    progress.note(
         f"epoch {epoch + 1}/{recipe.fit.epochs}: loss {loss:.4f}, validation AUC {found.auc:.4f}, "
         f"validation loss {found.loss:.4f}"
     )
@@ -197,13 +208,13 @@ def fine_tune(
         ConfigError: the disk refuses a checkpoint; what was whole stays.
     """
     epochs = recipe.quantization.epochs
-    steps = math.ceil(len(split.train.names) / recipe.fit.batch)
+    steps = Batches.count(recipe, split.train)
     place = _place(checkpoints, twin, recipe, split)
     compile_for(twin, recipe, epochs=epochs, learning_rate=recipe.quantization.learning_rate, steps=steps)
-    begun = 0 if place is None else checkpoint.restore(place, twin)
-    if begun:
-        progress.note(f"quantized epochs 1 to {begun} of {epochs}: kept from an interrupted conversion")
-    for epoch in range(begun, epochs):
+    done = 0 if place is None else checkpoint.restore(place, twin)
+    if done:
+        progress.note(f"quantized epochs 1 to {done} of {epochs}: kept from an interrupted conversion")
+    for epoch in range(done, epochs):
         # Epoch numbers go on after the float run's, so that the twin sees other pictures.
         loss = train_epoch(twin, recipe, split, epoch=recipe.fit.epochs + epoch, progress=progress)
         progress.note(f"quantized epoch {epoch + 1}/{epochs}: loss {loss:.4f}")

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.training import models, precision
+from edgemed.training import models, optimizers, precision
 from edgemed.training import recipe as recipes
 from edgemed.training.averaging import Averages
 from edgemed.training.compilation import compile_for
@@ -82,6 +82,7 @@ def new(recipe: Recipe, *, steps: int, pretrained: Path | None) -> Learner:
     keras.utils.set_random_seed(recipe.fit.seed)
     with precision.of_layers(recipe.fit.precision):
         model = _built(recipe, pretrained)
+        optimizers.freeze_below(model, recipe.fit.frozen_below)
         compile_for(
             model,
             recipe,

@@ -9,17 +9,20 @@ from typing import Any
 
 import keras
 from keras import ops
+from keras.optimizers.schedules import LearningRateSchedule
 
+from edgemed.errors import ConfigError
+from edgemed.schema import near_match
 from edgemed.training.models import is_head
 
-__all__ = ["BackboneAdamW", "adamw"]
+__all__ = ["BackboneAdamW", "adamw", "freeze_below"]
 
 _CLIP_NORM = 1.0  # of each variable's gradient
 
-Schedule = keras.optimizers.schedules.LearningRateSchedule
 
-
-def adamw(model: keras.Model, schedule: Schedule, *, weight_decay: float, backbone_lr: float) -> keras.optimizers.AdamW:
+def adamw(
+    model: keras.Model, schedule: LearningRateSchedule, *, weight_decay: float, backbone_lr: float
+) -> keras.optimizers.AdamW:
     """Return the optimizer of a model; with ``backbone_lr`` 0 its backbone is frozen in place."""
     if backbone_lr == 1.0:
         return keras.optimizers.AdamW(schedule, weight_decay=weight_decay, clipnorm=_CLIP_NORM)
@@ -32,11 +35,31 @@ def adamw(model: keras.Model, schedule: Schedule, *, weight_decay: float, backbo
     return BackboneAdamW(schedule, slow, share=backbone_lr, weight_decay=weight_decay, clipnorm=_CLIP_NORM)
 
 
+def freeze_below(model: keras.Model, name: str | None) -> None:
+    """Freeze the layers before the first whose name starts with ``name``, in place; None freezes nothing.
+
+    Raises:
+        ConfigError: no layer's name starts so.
+    """
+    if name is None:
+        return
+    names = [layer.name for layer in model.layers]
+    place = next((place for place, one in enumerate(names) if one.startswith(name)), None)
+    if place is None:
+        known = [one for one, layer in zip(names, model.layers, strict=True) if layer.weights]
+        raise ConfigError(
+            f"fit.frozen_below: expected the start of a layer's name, got {name!r}{near_match(name, known)}; the "
+            f"network has {known[0]} to {known[-1]}"
+        )
+    for layer in model.layers[:place]:
+        layer.trainable = False
+
+
 class BackboneAdamW(keras.optimizers.AdamW):
     """AdamW whose steps and decay are ``share`` times as large for some variables."""
 
     def __init__(
-        self, schedule: Schedule, slow: list[Any], *, share: float, weight_decay: float, clipnorm: float
+        self, schedule: LearningRateSchedule, slow: list[Any], *, share: float, weight_decay: float, clipnorm: float
     ) -> None:
         super().__init__(schedule, weight_decay=weight_decay, clipnorm=clipnorm)
         self._share, self._decay = share, weight_decay

@@ -21,8 +21,10 @@ from edgemed.bundle.manifest import Modality, Name, Text
 from edgemed.errors import ConfigError
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime.decision import QualityLimits
-from edgemed.training import sources
+from edgemed.runtime.labels import Labels
+from edgemed.training import criteria, sources
 from edgemed.training.augment import Augmentation
+from edgemed.training.criteria import Criterion, Indeterminate
 from edgemed.training.division import Splits
 from edgemed.training.network import Network
 from edgemed.training.settings import Count, Distillation, Fit, Rate
@@ -34,13 +36,15 @@ __all__ = [
     "GateLimits",
     "Quantization",
     "Recipe",
+    "active",
     "available",
     "division_seed",
     "load",
+    "meaning",
     "network",
-    "normal_indices",
     "outputs",
     "parse",
+    "points",
     "with_seed",
 ]
 
@@ -58,11 +62,14 @@ class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         licence: of the images.
         citation: how their authors ask to be named.
         limits: what the data does not show, for the model card.
+        unreadable: whether one image of train or validation that cannot be read ends the training (``refuse``), or is
+            left out and counted (``skip``).
         division_seed: draws the groups of a validation that is cut from train, and the folds; None for that of ``fit``.
     """
 
     source: Source
     splits: Splits
+    unreadable: Literal["refuse", "skip"] = "refuse"
     division_seed: Annotated[int, Meta(ge=0, lt=1 << 31)] | None = None
     licence: Text
     citation: Text
@@ -84,13 +91,6 @@ class Quantization(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True)
     calibration: Count
 
 
-class Criterion(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The operating point: the largest threshold whose sensitivity on validation is at least this."""
-
-    name: Name
-    sensitivity: Annotated[float, Meta(gt=0.0, lt=1.0)]
-
-
 class GateLimits(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a conversion may lose, and which share of each label's validation images judges it."""
 
@@ -105,6 +105,8 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         labels: K names; for the source's ``normal`` and ``abnormal`` two, in this order, else those of its ``classes``.
         normal_labels: those that are normal; empty for the first alone. Every other is abnormal.
+        operating_point: the one that is asked for; or ``operating_points``, of which ``active`` is in force.
+        indeterminate: which scores are neither an alert nor clear.
     """
 
     schema: Literal[1]
@@ -122,7 +124,10 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fit: Fit
     distillation: Distillation | None = None
     quantization: Quantization
-    operating_point: Criterion
+    operating_point: Criterion | None = None
+    operating_points: tuple[Criterion, ...] = ()
+    active: Name | None = None
+    indeterminate: Indeterminate = "tolerance"
     gate: GateLimits = GateLimits()
     quality: QualityLimits
 
@@ -136,6 +141,9 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"normal_labels: expected some of {list(self.labels)}, but not all, got {list(self.normal_labels)}"
             )
+        if (self.operating_point is None) == (not self.operating_points):
+            raise ValueError("operating_points: expected them or a single operating_point, got both or none")
+        criteria.require_consistent(points(self), active(self), self.indeterminate)
 
 
 def available() -> tuple[str, ...]:
@@ -183,15 +191,28 @@ def parse(raw: bytes, *, source: str, preprocessing: Preprocessing | None = None
     return schema.from_builtins(tree, Recipe, source=source)
 
 
+def points(recipe: Recipe) -> tuple[Criterion, ...]:
+    """Return every operating point that a recipe asks for."""
+    return recipe.operating_points if recipe.operating_point is None else (recipe.operating_point,)
+
+
+def active(recipe: Recipe) -> str | None:
+    """Return the name of the operating point in force; a single one need not be named."""
+    if recipe.active is None and len(points(recipe)) == 1:
+        return points(recipe)[0].name
+    return recipe.active
+
+
 def outputs(recipe: Recipe) -> int:
     """Return K: one logit for two labels, one a label for more."""
     return 1 if len(recipe.labels) == 2 else len(recipe.labels)
 
 
-def normal_indices(recipe: Recipe) -> tuple[int, ...]:
-    """Return which labels are no finding, as places in ``labels``."""
-    normal = recipe.normal_labels or recipe.labels[:1]
-    return tuple(index for index, label in enumerate(recipe.labels) if label in normal)
+def meaning(recipe: Recipe) -> Labels:
+    """Return what the logits of the recipe's model stand for."""
+    if outputs(recipe) == 1:
+        return Labels(names=recipe.labels)
+    return Labels(names=recipe.labels, normal=recipe.normal_labels or recipe.labels[:1])
 
 
 def division_seed(recipe: Recipe) -> int:

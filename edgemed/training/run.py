@@ -21,6 +21,7 @@ import edgemed
 from edgemed import files, schema
 from edgemed.errors import ConfigError
 from edgemed.training import data, sources
+from edgemed.training.division import Prepared
 from edgemed.training.prepare import TrainingData
 from edgemed.training.recipe import Recipe
 
@@ -59,6 +60,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     Attributes:
         data_path: the data folder, absolute, on the machine that trained.
         train_digest, validation_digest: of names, labels and planes.
+        prepared: what was moved between the splits and left out of them.
         pretrained_sha256: of the weights it started from; None for random ones.
         best_epoch: the epoch that ``model.keras`` holds, from 0; None before the first one.
         teachers: digests of the models it learned from beside the labels.
@@ -76,6 +78,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     pretrained_sha256: str | None
     teachers: tuple[str, ...] = ()
     versions: dict[str, str]
+    prepared: Prepared = Prepared()
     history: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
 
@@ -101,6 +104,7 @@ def summary(run: Run) -> dict[str, object]:
         "train_images": run.train_images,
         "validation_images": run.validation_images,
         "moved_to_validation": run.moved_to_validation,
+        "left_out": sum(msgspec.to_builtins(run.prepared).values()) - run.prepared.moved_to_validation,
         "epochs": len(run.history),
         "best_epoch": None if best is None else best.epoch + 1,
         "validation_auc": None if best is None else best.validation_auc,
@@ -115,7 +119,8 @@ def reconsidered(run: Run, recipe: Recipe) -> Run:
     Raises:
         ConfigError: the recipe differs in what the float model was trained by.
     """
-    for part in ("name", "task", "data", "preprocessing", "model", "augmentation", "fit"):
+    trained_by = ("name", "task", "labels", "normal_labels", "data", "preprocessing", "model", "augmentation", "fit")
+    for part in (*trained_by, "distillation"):
         if getattr(recipe, part) != getattr(run.recipe, part):
             raise ConfigError(f"recipe: {part}: differs from what the run was trained by; train again with this recipe")
     return msgspec.structs.replace(run, recipe=recipe)
@@ -144,6 +149,7 @@ def described(
         validation_images=len(split.validation.names),
         validation_digest=data.digest(split.validation),
         moved_to_validation=split.moved,
+        prepared=split.prepared,
         pretrained_sha256=None if pretrained is None else files.sha256_file(pretrained),
         teachers=teachers,
         versions=_versions(),

@@ -24,12 +24,15 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         label_smoothing: share of each label's weight that is spread over all labels.
         loss: on the logits; ``focal`` gives less weight to images that are right already.
         focal_gamma: how much less; 0 is cross-entropy.
-        balance: ``labels`` gives every label the same weight over an epoch, ``none`` every image.
+        balance: ``labels`` gives every label the same weight over an epoch, ``none`` every image. ``sampled`` shows as
+            many images of each label as the rarest one has, drawn anew each epoch: shorter by what an epoch leaves out.
         mixup: shape of the Beta distribution that the share of a second picture is drawn from; 0 turns it off.
         cutmix: likewise, of a rectangle's area that is taken from a second picture. With both, each batch draws one.
         mixed: probability that a batch is mixed at all.
         ema: share of the averaged weights that one step keeps; they are what is validated and saved. 0 turns it off.
         backbone_lr: learning rate of everything before the evidence head, as a share of the head's; 0 freezes it.
+        frozen_below: layers before the first whose name starts so keep their weights and their normalisation's
+            statistics; a step then costs about half. None trains all.
         precision: of the layers' arithmetic; weights stay float32, and so does the model that is saved.
         select: which epoch is saved: of the highest validation AUC (the lower loss decides a tie), of the lowest
             validation loss, or the last.
@@ -44,12 +47,13 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     label_smoothing: Annotated[float, Meta(ge=0.0, lt=0.5)]
     loss: Literal["cross_entropy", "focal"] = "cross_entropy"
     focal_gamma: Annotated[float, Meta(ge=0.0, le=10.0)] = 2.0
-    balance: Literal["labels", "none"] = "labels"
+    balance: Literal["labels", "sampled", "none"] = "labels"
     mixup: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.0
     cutmix: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.0
     mixed: Share = 1.0
     ema: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
     backbone_lr: Share = 1.0
+    frozen_below: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     select: Literal["auc", "loss", "last"] = "auc"
 
@@ -58,11 +62,12 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Learning from the answers of larger models beside the labels.
 
     Attributes:
-        teachers: run folders or ``.keras`` files, relative to the working directory; their probabilities are averaged.
+        teachers: run folders or ``.keras`` files, relative to the working directory, where none are given on the
+            command line; their probabilities are averaged.
         temperature: both sides' logits are divided by it before they are compared.
         weight: share of the loss that the teachers have; the labels have the rest.
     """
 
-    teachers: Annotated[tuple[str, ...], Meta(min_length=1, max_length=32)]
+    teachers: Annotated[tuple[str, ...], Meta(max_length=32)] = ()
     temperature: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
     weight: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5

@@ -1,11 +1,10 @@
 """How a model does on the validation images after an epoch, and whether that epoch is the one to keep.
 
-found = validation.measured(learner.kept, split.validation, normal=(0,))
+found = validation.measured(learner.kept, split.validation, labels=recipes.meaning(recipe), epoch=3)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -15,10 +14,11 @@ from numpy.typing import NDArray
 from edgemed import statistics
 from edgemed.errors import GateError
 from edgemed.imaging.labelled import LabelledPlanes
+from edgemed.runtime.labels import Labels
 from edgemed.training.batches import predict
 from edgemed.training.run import Epoch
 
-__all__ = ["Measured", "abnormality", "better", "measured"]
+__all__ = ["Measured", "better", "measured"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,36 +29,23 @@ class Measured:
     loss: float
 
 
-def abnormality(logits: NDArray[np.float32], normal: Sequence[int]) -> NDArray[np.float64]:
-    """Return (n,) logits of being abnormal, for (n, K) logits.
-
-    With K = 1 that is the logit; else log-sum-exp of the abnormal labels less that of the normal ones, so that its
-    sigmoid is one minus the softmax probability of the normal labels.
-    """
-    values = logits.astype(np.float64)
-    if values.shape[1] == 1:
-        return values[:, 0]
-    chosen = np.isin(np.arange(values.shape[1]), list(normal))
-    return np.asarray(np.logaddexp.reduce(values[:, ~chosen], 1) - np.logaddexp.reduce(values[:, chosen], 1))
-
-
-def measured(model: keras.Model, part: LabelledPlanes, *, normal: Sequence[int], epoch: int) -> Measured:
+def measured(model: keras.Model, part: LabelledPlanes, *, labels: Labels, epoch: int) -> Measured:
     """Return how a model does on a part, after an epoch counted from 0.
 
     Raises:
         GateError: an answer is no number.
     """
-    logits = predict(model, part.planes)["logit"]
+    logits = predict(model, part.planes)["logit"].astype(np.float64)
     if not np.isfinite(logits).all():
         raise GateError(f"epoch {epoch + 1}: training diverged, logits are no numbers; lower fit.learning_rate")
-    abnormal = part.labels if logits.shape[1] == 1 else ~np.isin(part.labels, list(normal))
-    return Measured(auc=statistics.auc(abnormal, abnormality(logits, normal)), loss=_cross_entropy(logits, part.labels))
+    return Measured(
+        auc=statistics.auc(part.abnormal, labels.abnormality(logits)), loss=_cross_entropy(logits, part.labels)
+    )
 
 
-def _cross_entropy(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    values = logits.astype(np.float64)
-    if values.shape[1] == 1:
-        values = np.concatenate([np.zeros_like(values), values], axis=1)
+def _cross_entropy(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    # One logit is that of the second label beside one of 0 for the first.
+    values = logits if logits.shape[1] > 1 else np.concatenate([np.zeros_like(logits), logits], axis=1)
     chosen = values[np.arange(len(labels)), labels]
     return float(np.mean(np.logaddexp.reduce(values, axis=1) - chosen))
 

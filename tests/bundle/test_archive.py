@@ -137,14 +137,14 @@ def test_version_is_refused_while_it_can_be_mended() -> None:
 
 
 def test_folder_gives_the_bytes_its_members_give(folder: Path) -> None:
-    assert build_folder(folder) == tiny.build()
+    assert build_folder(folder) == tiny.build(members=tiny.with_bill())
 
 
 def test_folder_gives_the_same_bytes_whatever_its_dates_and_modes(folder: Path) -> None:
     os.utime(folder / "decision.json", (1, 1))
     (folder / "decision.json").chmod(0o600)
 
-    assert build_folder(folder) == tiny.build()
+    assert build_folder(folder) == tiny.build(members=tiny.with_bill())
 
 
 def test_every_kind_of_member_enters(folder: Path) -> None:
@@ -154,7 +154,7 @@ def test_every_kind_of_member_enters(folder: Path) -> None:
 
     members = archive.read(build_folder(folder)).members
 
-    assert members == {**tiny.MEMBERS, **{name: name.encode() for name in names}}
+    assert members == tiny.with_bill({**tiny.MEMBERS, **{name: name.encode() for name in names}}, artifact=EVERYWHERE)
 
 
 def test_evidence_enters_under_its_name(folder: Path, tmp_path: Path) -> None:

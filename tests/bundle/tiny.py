@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edgemed import files, schema
-from edgemed.bundle import archive
+from edgemed.bundle import archive, sbom
 from edgemed.bundle.keys import PrivateKey
 from edgemed.bundle.manifest import ArtifactDocument
 
@@ -40,17 +40,23 @@ def described(*targets: str, **changes: Any) -> ArtifactDocument:
     return msgspec.structs.replace(ARTIFACT, targets=targets, **changes)
 
 
+def with_bill(members: Mapping[str, bytes] = MEMBERS, *, artifact: ArtifactDocument = ARTIFACT) -> dict[str, bytes]:
+    """Return members with the bill of materials that a build of their folder adds."""
+    return {**members, sbom.MEMBER: sbom.render(artifact, members, version="1.0.0", release=1)}
+
+
 def build(
     *,
     private_keys: Sequence[PrivateKey] = (KEY,),
     version: str = "1.0.0",
     release: int = 1,
     minimum_runtime: str = "0.1.0",
+    members: Mapping[str, bytes] = MEMBERS,
 ) -> bytes:
     """Return the tiny bundle."""
     return archive.build(
         ARTIFACT,
-        MEMBERS,
+        members,
         version=version,
         release=release,
         private_keys=private_keys,

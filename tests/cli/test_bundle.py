@@ -11,7 +11,9 @@ from edgemed.cli import main
 from tests.bundle import tiny
 
 KEYID = tiny.KEY.public.keyid
+BUILT = tiny.build(members=tiny.with_bill())
 DIGEST = trust.inspect(tiny.build()).digest
+BUILT_DIGEST = trust.inspect(BUILT).digest
 
 
 @pytest.fixture(autouse=True)
@@ -36,12 +38,12 @@ def ran(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]
 def test_build_writes_the_bundle_that_the_library_builds(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = ran(capsys, "bundle", "build", "artifact", "--key", "my.key", "--out", "a.edgemed", "--json")
 
-    raw = tiny.build()
+    raw = BUILT
     assert (code, err) == (0, "")
     assert (home / "a.edgemed").read_bytes() == raw
     assert json.loads(out) == {
         "schema_version": 1,
-        "bundle": {"name": "tiny", "version": "1.0.0", "digest": DIGEST},
+        "bundle": {"name": "tiny", "version": "1.0.0", "digest": BUILT_DIGEST},
         "path": "a.edgemed",
         "size_bytes": len(raw),
         "signed_by": [KEYID],
@@ -52,8 +54,8 @@ def test_build_says_what_it_wrote(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = ran(capsys, "bundle", "build", "artifact", "--key", "my.key", "--out", "a.edgemed")
 
     assert out == (
-        f"name       tiny\nversion    1.0.0\ndigest     {DIGEST}\nsigned by  {KEYID}\n"
-        f"written    a.edgemed, {len(tiny.build())} bytes\n"
+        f"name       tiny\nversion    1.0.0\ndigest     {BUILT_DIGEST}\nsigned by  {KEYID}\n"
+        f"written    a.edgemed, {len(BUILT)} bytes\n"
     )
 
 
@@ -74,7 +76,7 @@ def test_build_unlocks_the_key_with_the_passphrase_file(home: Path, capsys: pyte
 
     assert ran(capsys, "bundle", "build", "artifact", *words)[0] == 0
 
-    assert (home / "a.edgemed").read_bytes() == tiny.build()
+    assert (home / "a.edgemed").read_bytes() == BUILT
 
 
 def test_build_puts_several_folders_of_one_model_together(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +87,7 @@ def test_build_puts_several_folders_of_one_model_together(home: Path, capsys: py
 
     bundle = trust.open_bundle(home / "a.edgemed", keys=[tiny.KEY.public])
     assert bundle.manifest.targets == ("coral-usb", "generic-aarch64", "generic-x86-64", "raspberry-pi-4")
-    assert bundle.members == {**tiny.MEMBERS, "model/edgetpu.tflite": b"compiled"}
+    assert set(bundle.members) == {*tiny.MEMBERS, "model/edgetpu.tflite", "sbom.cdx.json"}
 
 
 BUILD_REFUSED = {

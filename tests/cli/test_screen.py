@@ -56,6 +56,43 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Ran:
     return ran
 
 
+def labels_bundle(home: Path) -> None:
+    document = tiny.rule(tiny.labels_model(), threshold=ALERT)
+    raw = tiny.raw_bundle(tiny.labels_model(), document, **tiny.LABELS)
+    (home / "labels.edgemed").write_bytes(raw)
+
+
+def test_several_labels_have_a_score_each(run: Ran, home: Path) -> None:
+    labels_bundle(home)
+
+    code, out, _ = run("scan.png", "--json", "--heatmaps", "out", bundle="labels.edgemed")
+
+    assert code == 0
+    (entry,) = json.loads(out)["results"]
+    assert len(entry["logit"]) == 3
+    assert list(entry["label_scores"]) == ["normal", "benign", "malignant"]
+    assert sum(entry["label_scores"].values()) == pytest.approx(1.0)
+    assert entry["label_scores"]["malignant"] == pytest.approx(entry["score"])
+    assert entry["score"] == pytest.approx(np.exp(entry["logit"][2]) / np.exp(entry["logit"]).sum())
+    assert (home / "out" / entry["heatmap"]).is_file()
+
+
+def test_several_labels_are_shown(run: Ran, home: Path) -> None:
+    labels_bundle(home)
+    (home / "again.png").write_bytes((home / "scan.png").read_bytes())
+
+    _, one, _ = run("scan.png", bundle="labels.edgemed")
+    _, table, _ = run("scan.png", "again.png", bundle="labels.edgemed")
+
+    assert re.search(r"^  benign +0\.\d{3}$", one, re.MULTILINE)
+    assert len(re.findall(r"alert .*0\.\d{3}, (normal|benign|malignant) 0\.\d{3}", table)) == 2
+
+
+def test_one_logit_has_no_score_for_labels(run: Ran) -> None:
+    _, out, _ = run("scan.png", "--json")
+    assert "label_scores" not in out
+
+
 def test_json_is_the_documents_of_the_contract(run: Ran, home: Path) -> None:
     code, out, err = run("scan.png", "--json", "--threads", "2", "--heatmaps", "out")
 
@@ -69,6 +106,7 @@ def test_json_is_the_documents_of_the_contract(run: Ran, home: Path) -> None:
         ("version", "1.2.3"),
         ("digest", verified.digest),
         ("decision_version", 3),
+        ("overlay", False),
     ]
     assert list(document["runtime"].items()) == [
         ("backend", backends.available()[0]),

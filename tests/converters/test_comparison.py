@@ -6,13 +6,13 @@ import pytest
 from converters import comparison
 from converters.comparison import Decided
 from converters.division import Parts
-from converters.gate import Gate
+from converters.gate import Criterion, Gate
 from converters.mode import Mode
 from converters.parity import Parity
 from edgemed import statistics
 
 N = 400
-GATE = Gate(operating_point="rule-out", sensitivity=0.9)
+GATE = Gate(points=(Criterion(name="rule-out", sensitivity=0.9),), active="rule-out")
 PARTS = Parts(operating=np.arange(0, N, 2), gate=np.arange(1, N, 2))
 
 

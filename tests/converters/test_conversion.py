@@ -17,7 +17,7 @@ from keras import layers
 import converters
 from converters import calibration, report
 from converters.artifact import Artifact
-from converters.gate import Gate
+from converters.gate import Criterion, Gate
 from converters.mode import Mode
 from converters.parity import Parity, ParityError
 from converters.report import Report, Training
@@ -38,6 +38,7 @@ from tests.training import blobs
 pytestmark = pytest.mark.tensorflow
 
 RECIPE = recipes.parse(blobs.RECIPE.encode(), source="blobs.yaml")
+RULE_OUT = Criterion(name="rule-out", sensitivity=0.9)
 DESCRIPTION = Description(
     name="blobs",
     task="classify",
@@ -86,7 +87,7 @@ def _converted(model: keras.Model, where: Path, **changes: Any) -> Artifact:
         "calibration": calibration.drawn(train.planes, 32, name="train", seed=1),
         "preprocessing": RECIPE.preprocessing,
         "fit": lambda twin: None,
-        "gate": Gate(operating_point="rule-out", sensitivity=0.9, margin=0.05),
+        "gate": Gate(points=(RULE_OUT,), active="rule-out", margin=0.05),
         "description": DESCRIPTION,
         "quality": RECIPE.quality,
         "facts": FACTS,

@@ -3,14 +3,17 @@ from __future__ import annotations
 import pytest
 
 import converters
-from converters.gate import Gate
+from converters.gate import Criterion, Gate, Indeterminate
 from converters.mode import Mode
+
+RULE_OUT = Criterion(name="rule-out", sensitivity=0.95)
+RULE_IN = Criterion(name="rule-in", specificity=0.9)
+BALANCED = Criterion(name="balanced", balanced="equal-error")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sensitivity": 1.0}, "sensitivity: expected above 0 and below 1, got 1.0"),
         ({"share": 0.0}, "share: expected above 0 and below 1, got 0.0"),
         ({"significance": 1.5}, "significance: expected above 0 and below 1, got 1.5"),
         ({"margin": -0.01}, "margin: expected 0 to below 1, got -0.01"),
@@ -19,12 +22,61 @@ from converters.mode import Mode
 )
 def test_limit_out_of_range_is_a_mistake_of_the_caller(changes: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Gate(**{"operating_point": "rule-out", "sensitivity": 0.95, **changes})  # type: ignore[arg-type]  # on purpose
+        Gate(points=(RULE_OUT,), active="rule-out", **changes)  # type: ignore[arg-type]  # on purpose
 
 
 def test_limits_default_to_those_of_the_design() -> None:
-    gate = Gate(operating_point="rule-out", sensitivity=0.95)
+    gate = Gate(points=(RULE_OUT,), active="rule-out")
     assert (gate.margin, gate.share, gate.significance) == (0.01, 0.5, 0.05)
+    assert gate.indeterminate is Indeterminate.TOLERANCE
+
+
+MISTAKES = {
+    "no criterion": ({}, "x: expected one of sensitivity, specificity and balanced, got none"),
+    "two criteria": (
+        {"sensitivity": 0.9, "balanced": "equal-error"},
+        "x: expected one of sensitivity, specificity and balanced, got sensitivity, balanced",
+    ),
+    "certainty": ({"specificity": 1.0}, "specificity: expected above 0 and below 1, got 1.0"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_criterion_asks_for_one_thing(name: str) -> None:
+    asked, message = MISTAKES[name]
+    with pytest.raises(ValueError) as caught:
+        Criterion(name="x", **asked)  # type: ignore[arg-type]  # on purpose
+    assert str(caught.value) == message
+
+
+def test_criterion_in_words() -> None:
+    assert [str(point) for point in (RULE_OUT, RULE_IN, BALANCED)] == [
+        "sensitivity >= 0.95",
+        "specificity >= 0.9",
+        "sensitivity = specificity",
+    ]
+    assert [point.promised for point in (RULE_OUT, RULE_IN, BALANCED)] == [0.95, 0.9, None]
+
+
+POINTS = {
+    "names that repeat": (
+        {"points": (RULE_OUT, RULE_OUT)},
+        "points: expected different names, got rule-out, rule-out",
+    ),
+    "active point that is none": ({"active": "rule-up"}, "active: expected one of rule-out, got 'rule-up'"),
+    "nothing to be between": (
+        {"points": (RULE_OUT, BALANCED), "indeterminate": Indeterminate.BETWEEN},
+        "indeterminate: between needs a point with a sensitivity and one with a specificity",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POINTS)
+def test_points_that_make_no_sense_together(name: str) -> None:
+    changes, message = POINTS[name]
+    with pytest.raises(ValueError) as caught:
+        Gate(**{"points": (RULE_OUT,), "active": "rule-out", **changes})  # type: ignore[arg-type]  # on purpose
+    assert str(caught.value) == message
 
 
 def test_public_names_are_pinned_and_load_on_first_use() -> None:

@@ -1,7 +1,8 @@
 """Make ``tiny_int8.tflite``, the few-kilobyte full int8 model that tests run and read, and its float originals.
 
 Each keeps the model contract: input (1, 16, 16, 1), outputs ``logit`` (1, 1), ``evidence`` (1, 4, 4, 1) and
-``embedding`` (1, 8), the logit being the spatial mean of the evidence. ``tiny_float32.tflite`` and
+``embedding`` (1, 8), the logit being the spatial mean of the evidence. ``tiny_labels_int8.tflite`` has three logits and
+maps instead, one for each of three labels. ``tiny_float32.tflite`` and
 ``tiny_float16.tflite``, the latter with weights in float16, take and give float32. Weights are random with a fixed
 seed: it screens nothing.
 
@@ -21,8 +22,8 @@ SEED = 7
 SHAPE = (16, 16, 1)
 
 
-def tiny_model() -> keras.Model:
-    """Return the float model; its input is the plane, 0..255, and its logits lie on both sides of 0."""
+def tiny_model(labels: int = 1) -> keras.Model:
+    """Return the float model; its input is the plane, 0..255, and each of its logits lies on both sides of 0."""
     keras.utils.set_random_seed(SEED)
     layers = keras.layers
     he = keras.initializers.HeNormal
@@ -31,7 +32,7 @@ def tiny_model() -> keras.Model:
     x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", kernel_initializer=he())(x)
     x = layers.DepthwiseConv2D(3, strides=2, padding="same", activation="relu", depthwise_initializer=he())(x)
     features = layers.Conv2D(8, 1, activation="relu", kernel_initializer=he())(x)
-    head = layers.Conv2D(1, 1, kernel_initializer=he())
+    head = layers.Conv2D(labels, 1, kernel_initializer=he())
     evidence = head(features)
     outputs = {
         "logit": layers.GlobalAveragePooling2D(name="logit")(evidence),
@@ -39,7 +40,7 @@ def tiny_model() -> keras.Model:
         "embedding": layers.GlobalAveragePooling2D(name="embedding")(features),
     }
     model = keras.Model(plane, outputs)
-    head.bias.assign([-np.mean([model(one[None])["logit"] for one in planes(64)])])
+    head.bias.assign(-np.mean([model(one[None])["logit"][0] for one in planes(64)], axis=0))
     return model
 
 
@@ -82,5 +83,6 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     made = tiny_model()
     (folder / "tiny_int8.tflite").write_bytes(int8_model(made))
+    (folder / "tiny_labels_int8.tflite").write_bytes(int8_model(tiny_model(3)))
     (folder / "tiny_float32.tflite").write_bytes(float_model(made, half=False))
     (folder / "tiny_float16.tflite").write_bytes(float_model(made, half=True))

@@ -57,6 +57,16 @@ def test_tiny_model_replays_on_the_installed_back_end() -> None:
     assert found.verdict is Verdict.WITHIN
 
 
+def test_score_of_several_labels_is_that_of_their_abnormality() -> None:
+    told, found = tiny.three_labels((-10, -10, -10)), tiny.three_labels((-10, -10, -8))
+    bundle = tiny.bundle(b"model", extra=members(told, logit_lsb=2, score=1.0), **tiny.LABELS)
+
+    (vector,) = golden.replay(bundle, found).vectors
+
+    assert vector.lsb == {"embedding": 0, "evidence": 2, "logit": 2}
+    assert vector.score == pytest.approx(math.e / (math.e + 2) - 1 / 3)
+
+
 def test_differences_are_measured_without_overflow() -> None:
     found = report(FakeInterpreter(logit_lsb=127), members(FakeInterpreter(logit_lsb=-128)))
 

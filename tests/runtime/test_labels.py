@@ -77,11 +77,6 @@ def test_evidence_moves_as_the_abnormality_does(rng: np.random.Generator) -> Non
     np.testing.assert_allclose(found - found[0, 0], differences, atol=1e-4)
 
 
-def test_places_become_normal_and_abnormal() -> None:
-    assert BREAST.abnormal(np.array([0, 1, 2, 1])).tolist() == [0, 0, 1, 0]
-    assert ONE_LOGIT.abnormal(np.array([0, 1])).tolist() == [0, 1]
-
-
 CONTRADICTIONS = {
     "label twice": (("a", "b", "a"), ("b",), "labels: expected each once, got 'a' several times"),
     "normal label that is none": (("a", "b"), ("c",), "normal_labels: expected some of 'a', 'b', got 'c'"),

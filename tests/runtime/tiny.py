@@ -47,6 +47,11 @@ def model() -> bytes:
     return MODEL_PATH.read_bytes()
 
 
+def labels_model() -> bytes:
+    """Return a model of three labels, see `LABELS`."""
+    return (DATA / "tiny_labels_int8.tflite").read_bytes()
+
+
 def float_model(kind: str = "float32") -> bytes:
     """Return the float original of `model`, with weights of this kind."""
     return (DATA / f"tiny_{kind}.tflite").read_bytes()

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgemed.training import recipe as recipes
+from edgemed.training.network import DsCnn
 from edgemed.training.recipe import Recipe
 from tests.training import blobs as made
 
 
 @pytest.fixture(scope="session")
 def blob_recipe() -> Recipe:
-    """Return a recipe that trains in seconds."""
-    return recipes.parse(made.RECIPE.encode(), source="blobs.yaml")
+    """Return a recipe that trains in seconds: of the zoo's smallest network, for tracing takes longer than training."""
+    recipe = recipes.parse(made.RECIPE.encode(), source="blobs.yaml")
+    return msgspec.structs.replace(recipe, model=DsCnn(alpha=0.25, depth=1, embedding=8, dropout=0.1))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 from edgemed.errors import ConfigError
 from edgemed.training import batches, fit, prepare, weights
 from edgemed.training import run as runs
+from edgemed.training.network import MobileNetV2
 from edgemed.training.progress import Silent
 from edgemed.training.recipe import Recipe
 from edgemed.training.sources import ManifestCsv
@@ -163,7 +164,8 @@ def test_full_disk_is_told_and_what_was_whole_stays(blobs: Path, blob_recipe: Re
 
 
 def test_recipe_that_makes_no_model_leaves_no_run(blobs: Path, blob_recipe: Recipe, tmp_path: Path) -> None:
-    wrong = msgspec.structs.replace(blob_recipe, model=msgspec.structs.replace(blob_recipe.model, cut="block_99"))
+    network = MobileNetV2(cut="block_99", alpha=0.35, embedding=8, dropout=0.1)
+    wrong = msgspec.structs.replace(blob_recipe, model=network)
     with pytest.raises(ConfigError, match=r"model\.cut: expected one of"):
         fit.train(wrong, blobs, tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -109,8 +109,8 @@ def _copy(model: keras.Model, weights: Arrays, path: Path) -> None:
         elif not is_head(layer.name):
             shown = got or "none"
             raise ConfigError(
-                f"{path}: expected weights of {layer.name} with shapes {wanted}, got {shown}; start from a model of the "
-                "same family, width and depth, or from random weights with --from-scratch"
+                f"{path}: expected weights of {layer.name} with shapes {wanted}, got {shown}; start from a model of "
+                "the same family, width and depth, or from random weights with --from-scratch"
             )
     for name, arrays in fitting.items():
         model.get_layer(name).set_weights(arrays)

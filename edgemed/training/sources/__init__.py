@@ -1,5 +1,6 @@
-"""Labelled images from disk: a manifest CSV beside an image archive, a MedMNIST-style npz, one folder a class.
+"""Labelled images from disk, in four forms.
 
+A manifest CSV beside the images or a zip of them, a MedMNIST-style npz, one folder a class, DICOM files with a CSV.
 Files are opened when their image is asked for. A label value that the recipe does not list is an error, not a guess.
 
     dataset = sources.load(recipe.data.source, folder, labels=recipe.labels)
@@ -15,9 +16,10 @@ from edgemed.errors import ConfigError
 from edgemed.imaging.labelled import BINARY_LABELS
 from edgemed.schema import near_match
 from edgemed.training.data import Dataset
-from edgemed.training.sources import folders, manifest, npz
+from edgemed.training.sources import dicom, folders, manifest, npz
 from edgemed.training.sources.declared import (
     ClassFolders,
+    DicomFolder,
     ManifestCsv,
     MedMnist,
     Source,
@@ -26,7 +28,17 @@ from edgemed.training.sources.declared import (
 )
 from edgemed.training.sources.listing import Listing
 
-__all__ = ["ClassFolders", "ManifestCsv", "MedMnist", "Source", "load", "patients_known", "read", "values_by_label"]
+__all__ = [
+    "ClassFolders",
+    "DicomFolder",
+    "ManifestCsv",
+    "MedMnist",
+    "Source",
+    "load",
+    "patients_known",
+    "read",
+    "values_by_label",
+]
 
 
 def load(
@@ -75,6 +87,8 @@ def read(source: Source, folder: Path) -> Listing:
         listing = manifest.read(source, folder)
     elif isinstance(source, MedMnist):
         listing = npz.read(source, folder)
+    elif isinstance(source, DicomFolder):
+        listing = dicom.read(source, folder)
     else:
         listing = folders.read(folder)
     if not listing.names:

@@ -6,14 +6,24 @@ source = ClassFolders(normal=("NORMAL",), abnormal=("PNEUMONIA",))
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
 
 from edgemed.imaging.labelled import BINARY_LABELS
 
-__all__ = ["ALL", "ClassFolders", "ManifestCsv", "MedMnist", "Source", "patients_known", "values_by_label"]
+__all__ = [
+    "ALL",
+    "ClassFolders",
+    "DicomFolder",
+    "HeaderAttribute",
+    "ManifestCsv",
+    "MedMnist",
+    "Source",
+    "patients_known",
+    "values_by_label",
+]
 
 Text = Annotated[str, Meta(min_length=1, max_length=128)]
 
@@ -77,7 +87,37 @@ class ClassFolders(_Source, frozen=True, kw_only=True, tag="folders"):
     """``SPLIT/CLASS/image`` below the data folder; the class folder's name is the label value."""
 
 
-Source: TypeAlias = ManifestCsv | MedMnist | ClassFolders
+HeaderAttribute: TypeAlias = Literal["age_band", "burned_in", "device", "modality", "sex", "site", "view"]
+
+
+class DicomFolder(_Source, frozen=True, kw_only=True, tag="dicom"):
+    """DICOM files in and below the data folder, and a CSV that labels them; patients come from the headers.
+
+    Attributes:
+        file: the CSV, inside the data folder.
+        path: its column of the files' paths; None when ``uid`` names the images instead.
+        uid: its column of SOP Instance UIDs.
+        label, split: further columns; a split of None puts every image into the split ``all``.
+        group: what images of one patient share; a file without it stands alone.
+        attributes: taken from the headers: Manufacturer and ManufacturerModelName as ``device``, PatientAge in bands of
+            ten years, InstitutionName hashed as ``site``, ViewPosition, BurnedInAnnotation.
+    """
+
+    file: Text
+    path: Text | None = None
+    uid: Text | None = None
+    label: Text
+    split: Text | None
+    group: Literal["PatientID", "StudyInstanceUID"] = "PatientID"
+    attributes: tuple[HeaderAttribute, ...] = ("device", "sex", "age_band")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.path is None) == (self.uid is None):
+            raise ValueError("expected either path or uid, the column that names the images, not both and not neither")
+
+
+Source: TypeAlias = ManifestCsv | MedMnist | ClassFolders | DicomFolder
 
 
 def values_by_label(source: _Source) -> dict[str, tuple[str, ...]]:
@@ -89,4 +129,4 @@ def values_by_label(source: _Source) -> dict[str, tuple[str, ...]]:
 
 def patients_known(source: Source) -> bool:
     """Return whether the source says which images belong to one patient."""
-    return isinstance(source, ManifestCsv) and source.group is not None
+    return isinstance(source, DicomFolder) or (isinstance(source, ManifestCsv) and source.group is not None)

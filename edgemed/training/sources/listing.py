@@ -18,6 +18,8 @@ class Listing:
     Attributes:
         values: the label values.
         places: where each value stands, for messages.
+        first_number: that of the first image, from which the others follow: how results name an image without its name.
+        numbered_by: what the numbers count.
         names, groups, splits, read, attributes: as in `edgemed.training.data.Dataset`.
     """
 
@@ -28,6 +30,8 @@ class Listing:
     splits: tuple[str, ...]
     read: Callable[[int], Frame]
     attributes: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
+    first_number: int = 1
+    numbered_by: str = "place in sorted order, from 1"
 
 
 def single(frames: Iterator[Frame], name: str) -> Frame:

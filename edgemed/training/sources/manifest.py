@@ -21,7 +21,7 @@ from edgemed.training.sources import ages
 from edgemed.training.sources.declared import ALL, ManifestCsv
 from edgemed.training.sources.listing import Listing, single
 
-__all__ = ["Table", "read", "read_table"]
+__all__ = ["Table", "read", "read_table", "require", "require_columns"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,9 @@ def read(source: ManifestCsv, folder: Path) -> Listing:
         groups=tuple("/".join(row[column] for column in keys) for row in table.rows),
         splits=table.column(source.split) if source.split else (ALL,) * len(names),
         read=_zip_reader(folder / source.images, names) if source.images else _file_reader(folder, names),
-        attributes={name: attribute(table, name, column) for name, column in source.attributes.items()},
+        attributes={name: _attribute(table, name, column) for name, column in source.attributes.items()},
+        first_number=2,
+        numbered_by=f"line of {source.file}",
     )
 
 
@@ -100,7 +102,7 @@ def require(table: Table, wanted: list[str]) -> None:
             raise ConfigError(f"{table.path}: line {line}: expected a value for {', '.join(empty)}, got none")
 
 
-def attribute(table: Table, name: str, column: str) -> tuple[str | None, ...]:
+def _attribute(table: Table, name: str, column: str) -> tuple[str | None, ...]:
     """Return the values of an attribute: None for an empty cell, bands of ten years for ages in years."""
     values = (value.strip() or None for value in table.column(column))
     return tuple(ages.band(value) if name == ages.ATTRIBUTE and value is not None else value for value in values)

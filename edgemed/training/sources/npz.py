@@ -51,4 +51,5 @@ def read(source: MedMnist, folder: Path) -> Listing:
         groups=names,
         splits=tuple(splits),
         read=lambda index: Frame(pixels=images[index], source=names[index]),
+        numbered_by="place in the order train, val, test, from 1",
     )

@@ -1,0 +1,221 @@
+"""``edgemed flash``: a bundle onto a device, or onto a fleet of them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from edgemed.cli import output, progress
+from edgemed.errors import ConfigError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from edgemed.device.flash import FlashReport
+    from edgemed.device.plan import Cargo, Plan
+    from edgemed.device.transports import Installing, Transport
+    from edgemed.device.transports.address import DirectoryAddress, SshAddress
+    from edgemed.device.transports.login import SshOptions
+
+__all__ = ["flash"]
+
+
+def flash(
+    bundle: str = typer.Argument(..., metavar="FILE|NAME", help="Bundle to flash, or the name of a shipped one."),
+    *,
+    device: str | None = typer.Option(None, metavar="ID", help="What the device is; see 'edgemed devices list'."),
+    to: str | None = typer.Option(
+        None, metavar="ADDRESS", help="ssh://[USER@]HOST[:PORT][/STORE], or a folder on a stick or card."
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Ask the device, print the plan, write nothing."),
+    tentative: int | None = typer.Option(
+        None, min=1, max=1000, help="Go back by itself after so many starts, unless 'edgemed device commit' is run."
+    ),
+    strict_latency: bool = typer.Option(
+        False, "--strict-latency", help="Refuse the bundle where a stage takes longer there than its budget."
+    ),
+    known_hosts: Path | None = typer.Option(None, help="File of host keys; default: yours and the system's."),
+    identity: Path | None = typer.Option(None, help="Private SSH key; default: agent and ~/.ssh."),
+    bootstrap: bool = typer.Option(
+        False, "--bootstrap", help="First put edgemed and a store there, from --wheelhouse, without a network."
+    ),
+    wheelhouse: Path | None = typer.Option(None, metavar="DIR", help="Made by 'edgemed bundle wheelhouse'."),
+    trusted: list[Path] = typer.Option(
+        [], "--trust", metavar="KEY", help="With --bootstrap: public key the new store trusts; default: the demo key."
+    ),
+    service: bool = typer.Option(False, "--service", help="With --bootstrap: a systemd unit that screens from there."),
+    inventory: Path | None = typer.Option(
+        None, metavar="FILE", help="YAML list of devices to flash instead of one; canaries are the first of it."
+    ),
+    parallel: int = typer.Option(8, min=1, max=256, help="With --inventory: devices at work at a time."),
+    canary: int = typer.Option(1, min=0, help="With --inventory: devices that must succeed before the others begin."),
+    max_failures: float = typer.Option(
+        0.1, min=0.0, max=1.0, metavar="SHARE", help="With --inventory: stop once more than this share has failed."
+    ),
+    resume: bool = typer.Option(False, "--resume", help="With --inventory: go on after a stop, by its journal."),
+    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
+) -> None:
+    """Bring a bundle onto a device, which tries it, and keeps what it ran before if that does not answer right.
+
+    An upload that was cut off goes on where it ended when the same command is run again.
+    """
+    import asyncio
+    import logging
+
+    from edgemed import targets
+    from edgemed.cli import fleet
+    from edgemed.device import flash as flashing
+    from edgemed.device.fleet import Rollout
+    from edgemed.device.transports import Installing, opening
+    from edgemed.device.transports import address as addresses
+    from edgemed.device.transports.login import SshOptions
+
+    # asyncio warns of each write to a line that has gone; the one error that follows says so in words.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    how = Installing(tentative=tentative, strict_latency=strict_latency)
+    ask = _ask if inventory is None and sys.stdin.isatty() else None
+    options = SshOptions(known_hosts=known_hosts, identity=identity, ask=ask)
+    _require_sense(
+        bootstrap=bootstrap,
+        dry_run=dry_run,
+        inventory=inventory is not None,
+        needs={"--wheelhouse": wheelhouse, "--trust": trusted, "--service": service},
+    )
+    if inventory is not None:
+        _require_absent("--inventory", {"--device": device, "--to": to})
+        cargo = flashing.cargo(_located(bundle))
+        if dry_run:
+            fleet.dry_run(cargo, inventory, how=how, options=options, parallel=parallel, json=json)
+            return
+        rollout = Rollout(parallel=parallel, canary=canary, max_failures=max_failures)
+        fleet.run(cargo, inventory, rollout=rollout, how=how, options=options, resume=resume, json=json)
+        return
+    if device is None or to is None:
+        raise ConfigError("flash: expected --device ID and --to ADDRESS, or --inventory FILE")
+    target = targets.load(device)
+    cargo = flashing.cargo(_located(bundle))
+    address = addresses.parse(to, target)
+    if bootstrap:
+        _bootstrap(address, device, options, wheelhouse, trusted, service=service)
+    way = opening.opened(address, device=device, options=options)
+    if dry_run:
+        _print_plan(asyncio.run(_drawn(cargo, way, device, how)), json=json)
+        return
+    with progress.transfer() as bars:
+        report = asyncio.run(_flashed(cargo, way, device, how, bars))
+    _print_report(report, json=json)
+
+
+def _require_absent(other: str, given: dict[str, object]) -> None:
+    """Refuse options that another one makes meaningless, so that none is passed over unseen."""
+    if named := [name for name, value in given.items() if value]:
+        raise ConfigError(f"{other}: expected without {' and '.join(named)}, which the inventory has for each device")
+
+
+def _require_sense(*, bootstrap: bool, dry_run: bool, inventory: bool, needs: dict[str, object]) -> None:
+    """Refuse options of provisioning that do not go together."""
+    if bootstrap and (inventory or dry_run):
+        raise ConfigError("--bootstrap: expected with one device, and without --dry-run; it writes to the device")
+    if bootstrap and not needs["--wheelhouse"]:
+        raise ConfigError("--bootstrap: expected with --wheelhouse DIR; make it with 'edgemed bundle wheelhouse'")
+    if not bootstrap and (named := [name for name, value in needs.items() if value]):
+        raise ConfigError(f"{' and '.join(named)}: expected with --bootstrap only")
+
+
+def _bootstrap(
+    address: SshAddress | DirectoryAddress,
+    device: str,
+    options: SshOptions,
+    wheelhouse: Path | None,
+    trusted: list[Path],
+    *,
+    service: bool,
+) -> None:
+    """Provision one device, and say on stderr what came of it."""
+    import asyncio
+
+    from edgemed import files
+    from edgemed.bundle import keys
+    from edgemed.device import bootstrap as bootstraps
+    from edgemed.device import wheelhouse as wheelhouses
+    from edgemed.device.transports import ssh
+    from edgemed.device.transports.address import SshAddress
+
+    if not isinstance(address, SshAddress) or wheelhouse is None:
+        raise ConfigError(f"--bootstrap: expected --to ssh://..., got {str(address)!r}: a folder runs nothing")
+    house = wheelhouses.read(wheelhouse)
+    trust = [files.read_bounded(path, limit_bytes=keys.KEY_LIMIT_BYTES, error=ConfigError) for path in trusted]
+
+    async def work() -> bootstraps.Bootstrapped:
+        async with ssh.connected(address, options) as session:
+            with progress.transfer() as bars:
+                return await bootstraps.bootstrap(
+                    session, house, wheelhouse, target=device, trust=trust, service=service, progress=bars
+                )
+
+    done = asyncio.run(work())
+    made = (
+        "store made" if done.store_made else "store kept",
+        None if done.service is None else f"service {done.service}",
+    )
+    state = "installed" if done.is_new else "there already"
+    output.note(f"{address}: edgemed {done.runtime} {state}, {', '.join(word for word in made if word)}")
+
+
+async def _drawn(cargo: Cargo, way: AbstractAsyncContextManager[Transport], device: str, how: Installing) -> Plan:
+    from edgemed.device import flash as flashing
+
+    async with way as transport:
+        return await flashing.draw(cargo, transport, device=device, how=how)
+
+
+async def _flashed(
+    cargo: Cargo,
+    way: AbstractAsyncContextManager[Transport],
+    device: str,
+    how: Installing,
+    bars: progress.Bars | progress.Notes,
+) -> FlashReport:
+    from edgemed.device import flash as flashing
+
+    async with way as transport:
+        return await flashing.flash(cargo, transport, device=device, how=how, progress=bars)
+
+
+def _located(bundle: str) -> Path:
+    """Return a bundle's file; a name that ships with edgemed wins over a file of that name."""
+    from edgemed import shipped
+
+    return shipped.bundle_path(bundle) if bundle in shipped.names() else Path(bundle)
+
+
+def _ask(question: str) -> str:
+    """Let the person at the terminal type a secret; Ctrl-C ends the command, also inside an event loop."""
+    import getpass
+    import signal
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return getpass.getpass(output.printable(question), stream=sys.stderr)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _print_plan(plan: Plan, *, json: bool) -> None:
+    if json:
+        output.print_json({"plan": plan})
+    else:
+        output.fields(plan.lines())
+
+
+def _print_report(report: FlashReport, *, json: bool) -> None:
+    installed = report.installed
+    if json:
+        answer = None if installed is None else installed.document
+        output.print_json({"result": report.result, "plan": report.plan, "device": answer})
+        return
+    lines = [("device", f"{report.plan.device} at {report.plan.place}"), ("bundle", report.plan.bundle)]
+    output.fields([*lines, ("digest", report.plan.digest), ("result", report.result)])

@@ -1,0 +1,170 @@
+"""The health check itself, as a program: load a bundle as this device would, replay its golden vectors, take times.
+
+    python -m edgemed.device.probe STORE FILE [TIMEOUT_S]
+
+One line of JSON on stdout (`edgemed.device.health.Health`) and exit 0; else one line on stderr and the exit code of the
+error. It reads, and writes nothing. The times are taken on the frames of the golden vectors, the only ones at hand.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgemed import files, schema, targets
+from edgemed.bundle.archive import Bundle
+from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
+from edgemed.device import store as stores
+from edgemed.device.health import Health, Stage
+from edgemed.device.store import Store
+from edgemed.errors import EdgemedError, InstallError
+from edgemed.runtime import golden
+from edgemed.runtime.golden import GoldenReport, Verdict
+from edgemed.runtime.screener import Screener
+from edgemed.targets import Budget, Target, Use
+
+__all__ = ["SAMPLES", "main", "probe"]
+
+SAMPLES = 20
+_WARM_UP = 2
+_TIME_LIMIT_S = 30.0  # a slow unit gives fewer samples
+_EXCESS = 2  # samples above the limit that chance does not explain; see `edgemed.device.health`
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return 0, or the exit code of the error it printed."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if len(words) > 2:
+        # Should the process that asked be killed: this one ends by itself.
+        signal.alarm(math.ceil(float(words[2])) + 1)
+    try:
+        opened = stores.open_store(Path(words[0]))
+        path = Path(words[1])
+        found = probe(opened, files.read_bounded(path, limit_bytes=ENCRYPTED_LIMIT_BYTES, error=InstallError), path)
+    except EdgemedError as error:
+        print(f"health: {error}", file=sys.stderr)
+        return error.exit_code
+    sys.stdout.write(schema.encode_json(found).decode() + "\n")
+    return 0
+
+
+def probe(store: Store, raw: bytes, source: Path) -> Health:
+    """Return how a bundle does on this machine, as the store's target.
+
+    Raises:
+        InstallError: its golden vectors lie outside the tolerance that it states for this platform.
+        EdgemedError: it cannot be opened, loaded or run here.
+    """
+    target = targets.load(store.target)
+    screener = Screener.open(store.verified(raw, source=source), target=target.id, threads=target.threads)
+    selected = screener.selection
+    report = golden.replay(screener.bundle, screener.classifier.interpreter, member=selected.member)
+    if report.verdict is Verdict.OUTSIDE:
+        raise InstallError(_outside(report))
+    use = Use.US_CINE_30 if "US" in screener.bundle.manifest.modalities else Use.XRAY_STILL
+    times = _times(screener)
+    stages = _stages(times, target.budget(use))
+    warnings = [*selected.reasons, *([selected.elsewhere] if selected.elsewhere else []), *_unmeasured(report, times)]
+    return Health(
+        golden="within" if report.verdict is Verdict.WITHIN else "unmeasured",
+        vectors=len(report.vectors),
+        logit_lsb=max(vector.lsb["logit"] for vector in report.vectors),
+        allowed_logit_lsb=None if report.allowed is None else report.allowed.logit_lsb,
+        member=report.member,
+        backend=report.backend,
+        kernels=report.kernels.value,
+        architecture=report.architecture,
+        budget=use.value,
+        n=len(times["total"]),
+        stages=stages,
+        slow=tuple(_slow(stage, len(times["total"]), target, use) for stage in stages if stage.over >= _EXCESS),
+        warnings=tuple(warnings),
+    )
+
+
+def _outside(report: GoldenReport) -> str:
+    allowed = report.allowed
+    outside = [vector for vector in report.vectors if allowed is None or not vector.lies_within(allowed)]
+    worst = max(outside, key=lambda vector: vector.lsb["logit"])
+    limit = (
+        "none" if allowed is None else f"{allowed.logit_lsb} LSB, {allowed.plane_gray} gray levels, {allowed.score:g}"
+    )
+    return (
+        f"{report.member} on {report.backend}, {report.architecture}: {len(outside)} of {len(report.vectors)} golden "
+        f"vectors outside the tolerance; {worst.frame}: logit {worst.lsb['logit']} LSB, plane {worst.plane_gray} gray "
+        f"levels, score {worst.score:.3g} away, allowed {limit}"
+    )
+
+
+def _times(screener: Screener) -> dict[str, list[float]]:
+    """Return the samples of each stage, in ms; none where the gates refuse the golden frames."""
+    bundle = screener.bundle
+    vectors = golden.parse_vectors(bundle.members[golden.VECTORS])
+    taken: dict[str, list[float]] = {"preprocess": [], "infer": [], "decide": [], "total": []}
+    start = time.monotonic()
+    for number in range(_WARM_UP + SAMPLES):
+        if time.monotonic() - start > _TIME_LIMIT_S and len(taken["total"]) > 1:
+            break
+        sample = _sample(screener, bundle, vectors[number % len(vectors)])
+        if number >= _WARM_UP:
+            for name, value in sample.items():
+                taken[name].append(value)
+    return taken
+
+
+def _sample(screener: Screener, bundle: Bundle, vector: golden.Vector) -> Mapping[str, float]:
+    before = time.perf_counter()
+    frame = golden.decode_frame(bundle.members[vector.frame], source=vector.frame, bits=vector.bits)
+    latency = screener.screen(frame, decode_ms=1e3 * (time.perf_counter() - before)).latency
+    stages = {"preprocess": latency.preprocess_ms, "infer": latency.infer_ms, "decide": latency.decide_ms}
+    measured = {name: value for name, value in stages.items() if value is not None}
+    return {**measured, "total": latency.total_ms} if len(measured) == len(stages) else {}
+
+
+def _stages(times: Mapping[str, Sequence[float]], budget: Budget) -> tuple[Stage, ...]:
+    limits = {
+        "preprocess": budget.preprocess_p99_ms,
+        "infer": budget.infer_p99_ms,
+        "decide": budget.decide_p99_ms,
+        "total": budget.total_p99_ms,
+    }
+    return tuple(
+        Stage(
+            stage=name,
+            p50_ms=round(statistics.median(times[name]), 4),
+            worst_ms=round(max(times[name]), 4),
+            limit_ms=limit,
+            over=sum(value > limit for value in times[name]),
+        )
+        for name, limit in limits.items()
+        if times[name]
+    )
+
+
+def _slow(stage: Stage, n: int, target: Target, use: Use) -> str:
+    return (
+        f"{stage.stage}: {stage.over} of {n} samples above the {stage.limit_ms:g} ms that {target.id} allows for "
+        f"{use.value}; median {stage.p50_ms:g} ms, worst {stage.worst_ms:g} ms"
+    )
+
+
+def _unmeasured(report: GoldenReport, times: Mapping[str, Sequence[float]]) -> list[str]:
+    said = []
+    if report.allowed is None:
+        said.append(
+            f"{report.member}: the bundle states no tolerance for {report.backend}, {report.kernels.value}, "
+            f"{report.architecture}: its golden vectors were replayed and differ by at most "
+            f"{max(vector.lsb['logit'] for vector in report.vectors)} LSB"
+        )
+    if not times["total"]:
+        said.append("no latency was measured: the gates refuse the frames of the golden vectors")
+    return said
+
+
+if __name__ == "__main__":
+    sys.exit(main())

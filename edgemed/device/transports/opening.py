@@ -1,0 +1,24 @@
+"""The transport of an address, still closed.
+
+async with opening.opened(address, device="jetson-orin-nano", options=SshOptions()) as transport:
+    await transport.probe(upload)
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from edgemed.device.transports import Transport, directory, ssh
+from edgemed.device.transports.address import DirectoryAddress, SshAddress
+from edgemed.device.transports.login import SshOptions
+
+__all__ = ["opened"]
+
+
+def opened(
+    address: SshAddress | DirectoryAddress, *, device: str, options: SshOptions
+) -> contextlib.AbstractAsyncContextManager[Transport]:
+    """Return what opens the way to a device when it is entered; until then nothing is touched."""
+    if isinstance(address, SshAddress):
+        return ssh.connected(address, options)
+    return contextlib.nullcontext(directory.Session(address.folder, device=device))
