@@ -105,6 +105,6 @@ def _elsewhere(given: list[str]) -> dict[str, Path]:
 
 
 def _page(candidate: Candidate, done: Done, bars: Bars) -> bytes:
-    from edgemed.training import report
+    from edgemed.training.report import render_html
 
-    return report.render_html(candidate, done, progress=bars).encode("utf-8")
+    return render_html(candidate, done, progress=bars).encode("utf-8")

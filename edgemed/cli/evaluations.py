@@ -209,18 +209,16 @@ def _require_plane(shapes: list[tuple[int | None, ...]], recipe: Recipe, source:
 
 
 def _labels(recipe: Recipe, count: int, source: str) -> Labels:
-    """Return what the logits stand for; one logit is abnormal against normal, whatever the labels' names."""
-    from edgemed.runtime.labels import Labels
+    """Return what the logits stand for, by the recipe, once their number is right."""
+    from edgemed.training import recipe as recipes
 
-    if count == 1 and len(recipe.labels) == 2:
-        return Labels(names=recipe.labels)
-    if count == len(recipe.labels):
-        return Labels(names=recipe.labels, normal=recipe.normal_labels or recipe.labels[:1])
-    wanted = "two, for the one logit" if count == 1 else f"{count}, for the {count} logits"
-    raise ConfigError(
-        f"labels: expected {wanted} of {source}, got {len(recipe.labels)} from the recipe {recipe.name}; give the "
-        "recipe it was trained by with --recipe"
-    )
+    found = recipes.meaning(recipe)
+    if found.count != count:
+        raise ConfigError(
+            f"labels: expected a recipe for {count} logit{'s' * (count > 1)}, as {source} has them, got {recipe.name} "
+            f"with {len(recipe.labels)} labels; give the recipe it was trained by with --recipe"
+        )
+    return found
 
 
 def _about(kind: Kind, recipe: Recipe, labels: Labels, digest: str) -> Evaluated:

@@ -12,7 +12,7 @@ threshold is an alert; every interval is two-sided 95 %; a figure the data canno
 | `curves` | ROC and precision-recall points, average precision |
 | `proportions` | Wilson's interval, the rates at a threshold, F1, McNemar's test |
 | `predictive` | PPV and NPV at a stated prevalence, likelihood ratios |
-| `thresholds` | for a sensitivity, for a specificity, balanced |
+| `thresholds` | for a sensitivity, for a specificity, of equal error |
 | `calibration` | Brier score and its parts, calibration error, reliability table |
 | `scaling` | Platt, temperature and isotonic maps from logit to score |
 | `benefit` | decision curves |
@@ -61,7 +61,7 @@ from edgemed.statistics.scaling import (
     temperature,
 )
 from edgemed.statistics.several import accuracy, confusion_matrix, macro_auc, one_vs_rest_auc
-from edgemed.statistics.thresholds import threshold_balanced, threshold_for_sensitivity, threshold_for_specificity
+from edgemed.statistics.thresholds import threshold_for_sensitivity, threshold_for_specificity, threshold_of_equal_error
 
 __all__ = [
     "BrierParts",
@@ -109,8 +109,8 @@ __all__ = [
     "shown_ratio",
     "sigmoid",
     "temperature",
-    "threshold_balanced",
     "threshold_for_sensitivity",
     "threshold_for_specificity",
+    "threshold_of_equal_error",
     "wilson",
 ]

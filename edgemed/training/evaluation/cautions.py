@@ -25,6 +25,12 @@ def _all(side: Side, sample: Sample, split: str, subgroups: Sequence[Subgroup]) 
         yield "The model was trained on these images: the figures say nothing about others."
     if split == "validation":
         yield _of_validation(side)
+    for point in side.rule.operating_points:
+        if point.holds is False:
+            yield (
+                f"The images that chose the threshold of {point.name} do not carry its claim, {point.criterion}: the "
+                "lower end of the interval lies below."
+            )
     abnormal = int(sample.abnormal.sum())
     for count, kind, figure in (
         (abnormal, "abnormal", "sensitivity"),
