@@ -1,4 +1,4 @@
-"""``edgemed keys``: make signing and encryption keys, and say whose signatures this user trusts."""
+"""``edgemed keys``: make signing keys and trust roots, and say whose signatures this user trusts."""
 
 from __future__ import annotations
 
@@ -53,26 +53,6 @@ def new(
         return
     lines = [("keyid", key.public.keyid), ("private", f"{path} (keep it secret)"), ("public", str(public))]
     output.fields([*lines, ("trusted here", str(trusted or "no"))])
-
-
-@app.command(cls=Once)
-def device(
-    path: Path = typer.Argument(..., metavar="KEY", help="Secret key to write, e.g. unit-7.key; unit-7.pub beside it."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
-) -> None:
-    """Make a device's encryption key pair, in age's form; bundles are encrypted to its .pub and nobody else reads them.
-
-    The secret half stays on the device, which must read it unattended: it has no passphrase, and mode 0600.
-    """
-    from edgemed.bundle import encryption
-
-    made = encryption.generate()
-    public = encryption.write_new(path, made)
-    if json:
-        output.print_json({"recipient": made.recipient, "private": path, "public": public})
-    else:
-        lines = [("recipient", made.recipient), ("private", f"{path} (keep it on the device)")]
-        output.fields([*lines, ("public", str(public))])
 
 
 @app.command("trust", cls=Once)
