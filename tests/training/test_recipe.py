@@ -25,8 +25,8 @@ def test_shipped_recipe_uses_exact_steps_only(name: str) -> None:
     assert preprocess.is_exact(recipes.load(name).preprocessing)
 
 
-def test_both_recipes_ship() -> None:
-    assert SHIPPED == ("breast-ultrasound", "chest-xray")
+def test_shipped_recipes_are_known() -> None:
+    assert SHIPPED == ("breast-mnist", "breast-ultrasound", "chest-xray", "pneumonia-mnist")
 
 
 def test_recipe_file_equals_shipped_recipe(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ BROKEN = {
         "chest-xray.yaml: quality.min_side: unknown key; did you mean 'min_side_px'?",
     ),
     "wrong type": (
-        "  epochs: 8",
-        "  epochs: eight",
-        "chest-xray.yaml: fit.epochs: expected `int`, got `str`, value 'eight'",
+        "  batch: 32",
+        "  batch: many",
+        "chest-xray.yaml: fit.batch: expected `int`, got `str`, value 'many'",
     ),
     "out of range": (
         "  seed: 17",
@@ -73,8 +73,8 @@ def test_unknown_name_suggests_near_recipe() -> None:
     with pytest.raises(ConfigError) as caught:
         recipes.load("chest-xry")
     assert str(caught.value) == (
-        "chest-xry: expected a recipe file or one of breast-ultrasound, chest-xray, found neither; "
-        "did you mean 'chest-xray'?"
+        "chest-xry: expected a recipe file or one of breast-mnist, breast-ultrasound, chest-xray, pneumonia-mnist, "
+        "found neither; did you mean 'chest-xray'?"
     )
 
 
