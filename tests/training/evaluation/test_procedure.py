@@ -17,8 +17,8 @@ from tests.training import blobs as pictures
 from tests.training.evaluation import made
 
 NO_VALIDATION = (
-    "train and validation split: expected two normal and two abnormal images at least, got 0 normal and 0 abnormal; the "
-    "data set has ['test']; check the recipe's label and split columns"
+    "train and validation split: expected two normal and two abnormal images at least, got 0 normal and 0 abnormal; "
+    "the data set has ['test']; check the recipe's label and split columns"
 )
 
 
