@@ -47,9 +47,9 @@ BROKEN = {
         "chest-xray.yaml: quality.min_side: unknown key; did you mean 'min_side_px'?",
     ),
     "wrong type": (
-        "  epochs: 8",
-        "  epochs: eight",
-        "chest-xray.yaml: fit.epochs: expected `int`, got `str`, value 'eight'",
+        "  batch: 32",
+        "  batch: many",
+        "chest-xray.yaml: fit.batch: expected `int`, got `str`, value 'many'",
     ),
     "out of range": (
         "  seed: 17",
