@@ -19,18 +19,34 @@ if TYPE_CHECKING:
     from converters.calibration import Calibration as Calibration
     from converters.card import Facts as Facts
     from converters.conversion import convert as convert
+    from converters.gate import Criterion as Criterion
     from converters.gate import Gate as Gate
+    from converters.gate import Indeterminate as Indeterminate
     from converters.mode import Mode as Mode
     from converters.parity import Parity as Parity
     from converters.parity import ParityError as ParityError
 
-__all__ = ["Artifact", "Calibration", "Facts", "Gate", "Mode", "Parity", "ParityError", "convert", "write"]
+__all__ = [
+    "Artifact",
+    "Calibration",
+    "Criterion",
+    "Facts",
+    "Gate",
+    "Indeterminate",
+    "Mode",
+    "Parity",
+    "ParityError",
+    "convert",
+    "write",
+]
 
 _HOME = {
     "Artifact": "converters.artifact",
     "Calibration": "converters.calibration",
+    "Criterion": "converters.gate",
     "Facts": "converters.card",
     "Gate": "converters.gate",
+    "Indeterminate": "converters.gate",
     "Mode": "converters.mode",
     "Parity": "converters.parity",
     "ParityError": "converters.parity",

@@ -12,8 +12,9 @@ import msgspec
 
 from converters.mode import Mode
 from converters.parity import Parity, Part, Point
+from edgemed import statistics
 from edgemed.bundle.manifest import ArtifactDocument
-from edgemed.runtime.decision import DecisionRule
+from edgemed.runtime.decision import Attained, DecisionRule, OperatingPoint
 from edgemed.runtime.golden import Tolerance
 
 __all__ = ["Facts", "render"]
@@ -28,6 +29,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
         origin: who trained the float model; of one from elsewhere nothing is known but its file.
         float_sha256: digest of the float model's file; None where it came as a value.
         pretrained_sha256: digest of the weights that training started from; None for random or unknown ones.
+        pretrained_licence: of these weights; None where nobody has stated one.
         train_images, validation_images: and the digests of their names, labels and planes.
         history: (loss, validation AUC) of each float epoch.
         quantization_epochs: of the twin; 0 where none was trained.
@@ -46,6 +48,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     origin: Literal["edgemed train", "elsewhere"]
     float_sha256: str | None
     pretrained_sha256: str | None
+    pretrained_licence: str | None = None
     train_images: int
     train_digest: str
     validation_images: int
@@ -135,12 +138,12 @@ def _of_adapted(notes: Sequence[str]) -> list[str]:
 
 
 def _of_parity(rule: DecisionRule, parity: Parity) -> list[str]:
-    point, mode, found = rule.operating_point, parity.mode.value, parity.mcnemar
+    mode, found = parity.mode.value, parity.mcnemar
     return [
-        f"Calibration and threshold were chosen on the operating part, {_images(parity.operating)}. The gate was "
-        f"judged on the gate part, {_images(parity.gate)}. What keeps train and validation apart keeps them apart.",
+        f"The calibration was fitted on the operating part, {_images(parity.operating)}. The gate was judged on the "
+        f"gate part, {_images(parity.gate)}. What keeps train and validation apart keeps them apart.",
         "",
-        f"- Operating point {point.name} ({point.criterion}): threshold {point.threshold:.4f}",
+        *(_of_point(point, active=point.name == rule.active) for point in rule.operating_points),
         f"- Indeterminate zone: scores {rule.indeterminate.low:.4f} to {rule.indeterminate.high:.4f}",
         "",
         "On the gate part:",
@@ -149,6 +152,7 @@ def _of_parity(rule: DecisionRule, parity: Parity) -> list[str]:
         f"{parity.areas.difference:+}, margin {parity.margin:g}",
         f"- At that threshold: {_rates(parity.point_converted)}",
         f"- Float model at its own threshold: {_rates(parity.point_float)}",
+        *_of_labels(parity),
         f"- Decisions that differ: {parity.flipped} of {parity.gate.n}, {parity.to_alert} to alert and "
         f"{parity.to_clear} to clear; right with float alone {found.only_float}, with {mode} alone "
         f"{found.only_converted}, McNemar p {found.p_value:.4f}",
@@ -158,6 +162,31 @@ def _of_parity(rule: DecisionRule, parity: Parity) -> list[str]:
         "",
         "The float model's epoch was chosen on validation, if any was chosen. Figures on test images, where the bundle "
         "carries them, are in `evidence/`.",
+    ]
+
+
+def _of_point(point: OperatingPoint, *, active: bool) -> str:
+    carried = {None: "", True: "; these images carry the claim", False: "; these images do not carry the claim"}
+    confirmed = "" if point.confirmed is None else f"; on validation, as it ships: {_attained(point.confirmed)}"
+    return (
+        f"- Operating point {point.name}{', in force' if active else ''} ({point.criterion}): threshold "
+        f"{point.threshold:.4f}; {_attained(point)}{carried[point.holds]}{confirmed}"
+    )
+
+
+def _attained(found: OperatingPoint | Attained) -> str:
+    sensitivity = statistics.shown(found.sensitivity, found.sensitivity_ci95, form=".3f")
+    specificity = statistics.shown(found.specificity, found.specificity_ci95, form=".3f")
+    return f"sensitivity {sensitivity}, {found.n_abnormal} abnormal; specificity {specificity}, {found.n_normal} normal"
+
+
+def _of_labels(parity: Parity) -> list[str]:
+    if parity.labels is None:
+        return []
+    found = parity.labels
+    return [
+        f"- Most probable label: the same {found.agreed}; right with {parity.mode.value} {found.right_converted}, with "
+        f"float {found.right_float}"
     ]
 
 
@@ -189,4 +218,7 @@ def _of_tolerance(tolerance: Tolerance | None) -> list[str]:
 
 
 def _start(facts: Facts) -> str:
-    return "random weights" if facts.pretrained_sha256 is None else f"pretrained weights, {facts.pretrained_sha256}"
+    if facts.pretrained_sha256 is None:
+        return "random weights"
+    licence = "" if facts.pretrained_licence is None else f", licence {facts.pretrained_licence}"
+    return f"pretrained weights, {facts.pretrained_sha256}{licence}"

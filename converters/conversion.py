@@ -20,7 +20,19 @@ import msgspec
 import numpy as np
 
 from converters import calibration as calibrations
-from converters import card, contract, division, emission, judgement, parity, report, scaling, translation, vectors
+from converters import (
+    card,
+    contract,
+    division,
+    emission,
+    judgement,
+    operating,
+    parity,
+    report,
+    scaling,
+    translation,
+    vectors,
+)
 from converters.answers import Answers
 from converters.artifact import Artifact
 from converters.calibration import Calibration
@@ -90,7 +102,8 @@ def convert(
             description contradict each other.
         ConversionError: the model cannot be made one of the contract, a layer cannot be quantized, the export is not
             fully int8, calibration does not fit the model, a peer failed, or a source frame no longer gives its plane.
-        GateError: the converted model fails the parity gate, or its logits cannot be calibrated.
+        GateError: the converted model fails the parity gate, its logits cannot be calibrated, or a criterion is met
+            only by a threshold that decides nothing.
     """
     started = clock()
     devices = (target,) if isinstance(target, Target) else tuple(target)
@@ -122,6 +135,7 @@ def convert(
         asked=Asked(peers=peers, others=emitted.comparable),
     )
     parity.require(judged.parity, judged.flips)
+    operating.require_useful(judged.rule, gate)
     agreed = emission.agreements(
         emitted,
         translated.raw,
@@ -167,7 +181,7 @@ def _labels(description: Description, validation: LabelledPlanes) -> Labels:
     except ValueError as err:
         raise ConfigError(f"{description.name}: {err}; correct the recipe") from err
     given = validation.label_names, validation.normal_labels
-    if found.count > 1 and (found.names, found.normal) != given:
+    if found.count > 1 and (found.names, set(found.normal)) != (given[0], set(given[1])):
         raise ConfigError(
             f"{description.name}: labels: expected those of the images, {', '.join(given[0])} (normal: "
             f"{', '.join(given[1])}), got {', '.join(found.names)} (normal: {', '.join(found.normal)})"

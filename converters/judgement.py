@@ -140,7 +140,7 @@ def of(
 
     Raises:
         ConversionError: a peer failed, or answers something else.
-        GateError: the logits of a model cannot be calibrated, or a criterion is met only by deciding nothing.
+        GateError: the logits of a model cannot be calibrated.
     """
     validation, parts = data.validation, data.parts
     reference = answers.of(backends.load(raw, backend="litert"), validation.planes, labels=data.labels)

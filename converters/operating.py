@@ -22,7 +22,7 @@ from converters.gate import Gate, Indeterminate
 from converters.scaling import Folds
 from edgemed.runtime import decision
 
-__all__ = ["Answered", "Basis", "basis", "decision_rule", "notes"]
+__all__ = ["Answered", "Basis", "basis", "decision_rule", "notes", "require_useful"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,9 +106,6 @@ def decision_rule(
         logit_tolerance: largest difference of a logit between back ends.
         quality: limits before inference.
         limits: of the domain; None where the model has no embedding.
-
-    Raises:
-        GateError: a criterion is met only by a threshold that decides nothing.
     """
     found = _points(chosen_on, answered, gate)
     return decision.DecisionRule(
@@ -122,6 +119,16 @@ def decision_rule(
         quality=quality,
         out_of_distribution=limits,
     )
+
+
+def require_useful(rule: decision.DecisionRule, gate: Gate) -> None:
+    """Return when each operating point of a document decides something.
+
+    Raises:
+        GateError: a criterion is met only where every image alerts, or none does.
+    """
+    for criterion, found in zip(gate.points, rule.operating_points, strict=True):
+        points.require_useful(criterion, found)
 
 
 def notes(rule: decision.DecisionRule, gate: Gate) -> tuple[str, ...]:
@@ -177,11 +184,10 @@ def _zone(
         ends = active, active
     low, high = (scaling.logit(end, calibration) for end in ends)
     lacking = max(0.0, 2.0 * tolerance - (high - low))
-    # The thresholds themselves, not what two roundings made of them.
-    return decision.Zone(
-        low=min(active, ends[0], decision.score(low - lacking / 2, calibration)),
-        high=max(active, ends[1], decision.score(high + lacking / 2, calibration)),
-    )
+    if lacking:
+        ends = (decision.score(low - lacking / 2, calibration), decision.score(high + lacking / 2, calibration))
+    # The zone holds the active threshold itself, whatever rounding made of its way to a logit and back.
+    return decision.Zone(low=min(active, ends[0]), high=max(active, ends[1]))
 
 
 def _ends(found: tuple[decision.OperatingPoint, ...], gate: Gate) -> tuple[float, float] | None:

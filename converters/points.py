@@ -20,7 +20,7 @@ from edgemed.errors import GateError
 from edgemed.runtime import decision
 from edgemed.statistics.proportions import wilson_interval
 
-__all__ = ["attained", "point", "threshold"]
+__all__ = ["attained", "point", "require_useful", "threshold"]
 
 _Interval = tuple[float, float]
 
@@ -32,18 +32,32 @@ def threshold(criterion: Criterion, labels: NDArray[np.int64], scores: NDArray[n
         criterion: what it must attain.
         labels: (n,), 0 normal and 1 abnormal; at least one of each.
         scores: (n,), calibrated, in [0, 1].
+    """
+    if criterion.sensitivity is not None:
+        return statistics.threshold_for_sensitivity(labels, scores, criterion.sensitivity)
+    if criterion.specificity is not None:
+        return statistics.threshold_for_specificity(labels, scores, criterion.specificity)
+    return statistics.threshold_of_equal_error(labels, scores)
+
+
+def require_useful(criterion: Criterion, found: decision.OperatingPoint) -> None:
+    """Return when a threshold decides something: one that decides nothing meets any criterion of its kind.
 
     Raises:
         GateError: the criterion is met only where every image alerts, or none does.
     """
-    if criterion.sensitivity is not None:
-        found = statistics.threshold_for_sensitivity(labels, scores, criterion.sensitivity)
-    elif criterion.specificity is not None:
-        found = _for_specificity(labels, scores, criterion.specificity)
-    else:
-        found = _of_equal_error(labels, scores)
-    _require_useful(criterion, labels, scores, found)
-    return found
+    images = (
+        f"on {found.n_normal} normal and {found.n_abnormal} abnormal images; train the model further, or ask for less"
+    )
+    if criterion.sensitivity is not None and found.specificity == 0.0:
+        raise GateError(
+            f"operating point {criterion.name}: {criterion} is reached only where every normal image alerts as well, "
+            f"{images}"
+        )
+    if criterion.specificity is not None and found.sensitivity == 0.0:
+        raise GateError(
+            f"operating point {criterion.name}: {criterion} is reached only where no abnormal image alerts, {images}"
+        )
 
 
 def point(
@@ -130,43 +144,3 @@ def _design_effect(right: NDArray[np.bool_], groups: NDArray[np.str_], share: fl
     residuals = np.bincount(place, weights=right.astype(np.float64)) - share * sizes
     variance = len(sizes) / (len(sizes) - 1) * float((residuals**2).sum()) / len(right) ** 2
     return variance / (share * (1.0 - share) / len(right))
-
-
-def _for_specificity(labels: NDArray[np.int64], scores: NDArray[np.float64], specificity: float) -> float:
-    """Return the lowest threshold that reaches a specificity; above the highest score the neighbour is 1."""
-    normal = np.sort(scores[labels == 0])
-    reached = np.arange(1, len(normal) + 1) / len(normal) >= specificity
-    lower = float(normal[int(np.argmax(reached))])
-    above = scores[scores > lower]
-    return _midway(lower, float(above.min()) if len(above) else 1.0)
-
-
-def _of_equal_error(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    """Return the threshold at which sensitivity and specificity differ least; of two, the more sensitive one."""
-    values = np.unique(scores)
-    sensitivity = 1.0 - np.searchsorted(np.sort(scores[labels == 1]), values, side="left") / (labels == 1).sum()
-    specificity = np.searchsorted(np.sort(scores[labels == 0]), values, side="left") / (labels == 0).sum()
-    best = int(np.argmin(np.abs(sensitivity - specificity)))
-    return _midway(float(values[best - 1]) if best else 0.0, float(values[best]))
-
-
-def _midway(lower: float, upper: float) -> float:
-    """Return a threshold that the lower score misses and the upper one reaches, between them where there is room."""
-    middle = lower + (upper - lower) / 2
-    return middle if lower < middle < upper else upper
-
-
-def _require_useful(criterion: Criterion, labels: NDArray[np.int64], scores: NDArray[np.float64], found: float) -> None:
-    """Refuse a threshold that decides nothing: it meets any criterion of its kind."""
-    alerts = scores >= found
-    kinds = f"{int((labels == 0).sum())} normal and {int((labels == 1).sum())} abnormal images"
-    if criterion.sensitivity is not None and alerts[labels == 0].all():
-        raise GateError(
-            f"operating point {criterion.name}: {criterion} is reached only where every normal image alerts as well, "
-            f"on {kinds}; train the model further, or ask for less"
-        )
-    if criterion.specificity is not None and not alerts[labels == 1].any():
-        raise GateError(
-            f"operating point {criterion.name}: {criterion} is reached only where no abnormal image alerts, on "
-            f"{kinds}; train the model further, or ask for less"
-        )

@@ -2,7 +2,7 @@
 
 Rules: the signed bundle lies inside, whole; encryption hides it and proves nothing of who made it, so that what comes
 out is verified as any other file. Every byte of an encrypted file is authenticated. Clear text is in memory alone: a
-device keeps the file as it came and opens it at every load. A secret key is written once, mode 0600, in no message.
+device keeps the file as it came and opens it at every load. A secret key is in no message.
 
     raw = encryption.encrypt(bundle, [encryption.read_recipient(Path("unit-7.pub"))])
     raw = encryption.opened(raw, identity=Path("/var/lib/edgemed/identity/encryption.key"), source="a.edgemed")
@@ -14,7 +14,6 @@ that the tools ``age`` and ``rage`` read and write too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,52 +25,16 @@ from edgemed.errors import BundleError, ConfigError, MissingDependencyError
 __all__ = [
     "ENCRYPTED_LIMIT_BYTES",
     "RECIPIENTS_LIMIT",
-    "Identity",
     "encrypt",
-    "generate",
     "is_encrypted",
     "opened",
     "read_recipient",
-    "write_new",
 ]
 
 _MAGIC = b"age-encryption.org/v1\n"
 RECIPIENTS_LIMIT = 1024
 # 16 bytes for each chunk of 64 KiB, and a header with less than 256 bytes for each recipient.
 ENCRYPTED_LIMIT_BYTES = ARCHIVE_LIMIT_BYTES + (ARCHIVE_LIMIT_BYTES >> 12) + 256 * (RECIPIENTS_LIMIT + 16)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Identity:
-    """A device's key pair for encryption, in age's text form.
-
-    Attributes:
-        secret: ``AGE-SECRET-KEY-1`` and more; hidden from ``repr``.
-        recipient: the public half, ``age1`` and more.
-    """
-
-    secret: str = field(repr=False)
-    recipient: str
-
-
-def generate() -> Identity:
-    """Return a new key pair from the system's random source.
-
-    Raises:
-        MissingDependencyError: pyrage is not installed.
-    """
-    made = _library().x25519.Identity.generate()
-    return Identity(secret=str(made), recipient=str(made.to_public()))
-
-
-def write_new(path: Path, identity: Identity) -> Path:
-    """Write a key pair in the form of ``age-keygen``: secret half at ``path`` (mode 0600), the other beside it (.pub).
-
-    Raises:
-        ConfigError: either file exists already, or the folder cannot be written.
-    """
-    secret = f"# public key: {identity.recipient}\n{identity.secret}\n".encode()
-    return keys.write_pair(path, secret, f"{identity.recipient}\n".encode())
 
 
 def read_recipient(path: Path) -> str:
@@ -143,7 +106,7 @@ def opened(raw: bytes, *, identity: Path | None, source: str) -> bytes:
 
 
 def _secret(path: Path) -> Any:
-    """Return the secret key in a file that `write_new` or ``age-keygen`` wrote."""
+    """Return the secret key in a file of the form that ``age-keygen`` writes."""
     library = _library()
     lines = [line.strip() for line in _text(path).splitlines() if line.strip() and not line.startswith("#")]
     try:

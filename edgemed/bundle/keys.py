@@ -35,7 +35,6 @@ __all__ = [
     "read_public",
     "require_new",
     "write_new",
-    "write_pair",
 ]
 
 KEY_LIMIT_BYTES = 16 << 10
@@ -193,23 +192,14 @@ def write_new(path: Path, key: PrivateKey, *, passphrase: bytes | None) -> Path:
     Raises:
         ConfigError: as `require_new`, or the folder cannot be written.
     """
-    return write_pair(path, encode_private(key, passphrase=passphrase), encode_public(key.public))
-
-
-def write_pair(path: Path, private: bytes, public: bytes) -> Path:
-    """Write the files of any key pair: the private half to ``path`` (mode 0600), the other beside it as ``.pub``.
-
-    Raises:
-        ConfigError: as `require_new`, or the folder cannot be written; nothing is left behind then.
-    """
-    beside = require_new(path)
-    _create(path, private, mode=0o600)
+    public = require_new(path)
+    _create(path, encode_private(key, passphrase=passphrase), mode=0o600)
     try:
-        _create(beside, public, mode=0o644)
+        _create(public, encode_public(key.public), mode=0o644)
     except BaseException:
         path.unlink()
         raise
-    return beside
+    return public
 
 
 def _is(path: Path, question: Callable[[Path], bool]) -> bool:

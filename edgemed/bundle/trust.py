@@ -51,6 +51,7 @@ __all__ = [
     "inspect_file",
     "open_bundle",
     "require_release",
+    "require_signers",
     "require_target",
     "user_folder",
     "user_keys",
@@ -155,6 +156,19 @@ def inspect_file(path: Path, *, keys: Sequence[PublicKey] = (), trust: Trust | N
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)
     with _named(path):
         return inspect(raw, keys=keys, trust=trust)
+
+
+def require_signers(bundle: Bundle, trust: Trust) -> None:
+    """Check that a bundle which one trust accepted would be accepted by another: a newer root, before it is taken.
+
+    Raises:
+        SignatureError: it would not (5).
+    """
+    needed = trust.requirement(Role.RELEASE)
+    envelopes = tuple(_envelope(name, raw) for name, raw in bundle.envelopes.items())
+    accepted = _signers(envelopes, needed.keys)
+    if len(accepted) < needed.threshold:
+        raise SignatureError(_untrusted(envelopes, accepted, needed, plain=not trust.root.version))
 
 
 def require_target(bundle: Bundle, target_id: str) -> None:

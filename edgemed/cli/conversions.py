@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from converters.mode import Mode
     from edgemed.bundle.manifest import Description
     from edgemed.cli.progress import Bars
+    from edgemed.imaging.out_of_fold import OutOfFold
     from edgemed.targets import Target
     from edgemed.training.prepare import TrainingData
     from edgemed.training.recipe import Recipe
@@ -44,7 +45,7 @@ class Source:
         recipe: names the data's labels and splits, the training of the twin and the operating point.
         run: that trained it; None for a model from elsewhere.
         input_range: that grey levels 0..255 stood for in training; None where the model's graph sees to it.
-        out_of_fold: file with the answers of fold models; None where there is none.
+        out_of_fold: answers of fold models; None where there are none.
     """
 
     model: Path
@@ -52,7 +53,7 @@ class Source:
     recipe: Recipe
     run: Run | None
     input_range: tuple[float, float] | None = None
-    out_of_fold: Path | None = None
+    out_of_fold: OutOfFold | None = None
 
 
 def source(
@@ -73,7 +74,8 @@ def source(
     """
     if model.suffix == ".keras" or model.is_file():
         found = _from_file(model, data, recipe, preprocessing)
-        return replace(found, input_range=_range(input_range), out_of_fold=out_of_fold)
+        answered = None if out_of_fold is None else folds.read(out_of_fold)
+        return replace(found, input_range=_range(input_range), out_of_fold=answered)
     for option, value in (("--preprocessing", preprocessing), ("--input-range", input_range)):
         if value is not None:
             raise ConfigError(
@@ -81,8 +83,8 @@ def source(
                 f"{model / 'model.keras'} with --data and --recipe"
             )
     found = _from_run(model, data, recipe)
-    beside = model / folds.FILE
-    return replace(found, out_of_fold=out_of_fold or (beside if beside.is_file() else None))
+    place = out_of_fold or model / folds.FILE
+    return replace(found, out_of_fold=folds.read(place) if out_of_fold or place.is_file() else None)
 
 
 def _range(given: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -140,16 +142,13 @@ def converted(
 
     recipe = given.recipe
     emission.require(devices, mode)
-    answered = None if given.out_of_fold is None else folds.read(given.out_of_fold)
     model = _loaded(given)
     split = prepare.prepare(recipe, given.data, progress=bars)
     if given.run is not None:
         runs.require_same_data(given.run, split)
-    if answered is not None:
+    if given.out_of_fold is not None:
         images = folds.digest((split.train, split.validation))
-        folds.require_own(
-            answered, recipe=recipe.name, labels=recipe.labels, images=images, source=str(given.out_of_fold)
-        )
+        folds.require_own(given.out_of_fold, recipe=recipe.name, labels=split.train.label_names, images=images)
     return converters.convert(
         model,
         target=devices,
@@ -162,7 +161,7 @@ def converted(
         description=_description(recipe),
         quality=recipe.quality,
         facts=_facts(given, split, mode),
-        out_of_fold=answered,
+        out_of_fold=given.out_of_fold,
         mode=mode,
         input_range=given.input_range,
         peers=peers,
@@ -248,6 +247,7 @@ def _facts(given: Source, split: TrainingData, mode: Mode) -> Facts:
         origin="elsewhere" if run is None else "edgemed train",
         float_sha256=files.sha256_file(given.model),
         pretrained_sha256=None if run is None else run.pretrained_sha256,
+        pretrained_licence=_licence(given),
         train_images=len(split.train.names),
         train_digest=data.digest(split.train),
         validation_images=len(split.validation.names),
@@ -259,6 +259,14 @@ def _facts(given: Source, split: TrainingData, mode: Mode) -> Facts:
         versions={} if run is None else run.versions,
         converter_versions=_versions(),
     )
+
+
+def _licence(given: Source) -> str | None:
+    """Return the licence of the weights that training started from, if they are those that the recipe speaks of."""
+    model, run = given.recipe.model, given.run
+    if run is None or model is None or run.pretrained_sha256 is None:
+        return None
+    return model.pretrained_licence if run.pretrained_sha256 == model.pretrained_sha256 else None
 
 
 def _versions() -> dict[str, str]:

@@ -146,6 +146,46 @@ def rollback(store: Path | None = _STORE, json: bool = _JSON) -> None:
     _show_active(opened, switch.rollback(opened), json=json)
 
 
+@app.command("trust", cls=Once)
+def replace_root(
+    root: Path = typer.Argument(..., parser=arguments.path, metavar="ROOT", help="Trust root of the next version."),
+    store: Path | None = _STORE,
+    may_stop: bool = typer.Option(
+        False,
+        "--may-stop",
+        help="Take it even where the active bundle is not trusted by it: nothing runs until another is.",
+    ),
+    json: bool = _JSON,
+) -> None:
+    """Replace the store's trust root by the next one, signed by enough keys of the old and of the new one."""
+    from edgemed.device import authority
+
+    newer = authority.replace_root(_opened(store), root, may_stop=may_stop).root
+    if json:
+        output.print_json({"root": newer})
+    else:
+        lines = [("root", f"version {newer.version}"), ("revocation", str(newer.revocation))]
+        output.fields([*lines, *(("revoked", keyid) for keyid in newer.revoked)])
+
+
+@app.command("overlay", cls=Once)
+def add_overlay(
+    overlay: Path = typer.Argument(..., parser=arguments.path, metavar="FILE", help="Decision overlay."),
+    store: Path | None = _STORE,
+    json: bool = _JSON,
+) -> None:
+    """Put newer thresholds in force for the active bundle; 'edgemed bundle overlay' makes and signs them."""
+    from edgemed.bundle.overlay import decision_version
+    from edgemed.device import authority
+
+    decided = authority.add_overlay(_opened(store), overlay)
+    known = {"name": decided.manifest.name, "version": decided.manifest.version, "digest": decided.digest}
+    if json:
+        output.print_json({"bundle": {**known, "decision_version": decision_version(decided), "overlay": True}})
+    else:
+        output.fields([*known.items(), ("decision version", f"{decision_version(decided)}, by overlay")])
+
+
 @app.command(cls=Once)
 def history(store: Path | None = _STORE, json: bool = _JSON) -> None:
     """List what was done to the store, newest last; times are what the device's clock said."""

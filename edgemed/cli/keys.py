@@ -1,4 +1,4 @@
-"""``edgemed keys``: make signing and encryption keys, and say whose signatures this user trusts."""
+"""``edgemed keys``: make signing keys and trust roots, and say whose signatures this user trusts."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from edgemed.errors import ConfigError
 __all__ = ["app"]
 
 app = typer.Typer(help="Make keys and trust roots, and list the keys you trust.", no_args_is_help=True)
-app.add_typer(roots.app, name="root")
-app.command(cls=Once)(roots.rotate)
-app.command(cls=Once)(roots.revoke)
 
 
 @app.command(cls=Once)
@@ -55,26 +52,6 @@ def new(
     output.fields([*lines, ("trusted here", str(trusted or "no"))])
 
 
-@app.command(cls=Once)
-def device(
-    path: Path = typer.Argument(..., metavar="KEY", help="Secret key to write, e.g. unit-7.key; unit-7.pub beside it."),
-    json: bool = typer.Option(False, "--json", help="Print one JSON document."),
-) -> None:
-    """Make a device's encryption key pair, in age's form; bundles are encrypted to its .pub and nobody else reads them.
-
-    The secret half stays on the device, which must read it unattended: it has no passphrase, and mode 0600.
-    """
-    from edgemed.bundle import encryption
-
-    made = encryption.generate()
-    public = encryption.write_new(path, made)
-    if json:
-        output.print_json({"recipient": made.recipient, "private": path, "public": public})
-    else:
-        lines = [("recipient", made.recipient), ("private", f"{path} (keep it on the device)")]
-        output.fields([*lines, ("public", str(public))])
-
-
 @app.command("trust", cls=Once)
 def add(
     paths: list[Path] = typer.Argument(..., metavar="FILE...", help="Public keys (.pub) of makers you trust."),
@@ -104,3 +81,8 @@ def show(json: bool = typer.Option(False, "--json", help="Print one JSON documen
         output.fields((key.keyid, f"in {folder}") for key in trusted)
     else:
         output.note(f"no trusted keys in {folder}; add one with 'edgemed keys trust FILE.pub'")
+
+
+app.add_typer(roots.app, name="root")
+app.command(cls=Once, short_help="Make the trust root that follows one, with other keys.")(roots.rotate)
+app.command(cls=Once, short_help="Make the trust root in which keys count for nothing.")(roots.revoke)

@@ -34,7 +34,7 @@ from typing import Literal, cast
 import msgspec
 
 from edgemed import schema
-from edgemed.bundle import encryption, roles, trust
+from edgemed.bundle import dsse, encryption, roles, trust
 from edgemed.bundle import keys as key_files
 from edgemed.bundle.archive import Bundle
 from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
@@ -72,7 +72,7 @@ FOLDERS = ("slots", "slots/a", "slots/b", "trust", "overlays", "inbox", "records
 SYSTEM_STORE = Path("/var/lib/edgemed")
 """Where targets that are a device of their own keep their store; a test compares it with their files."""
 
-_SMALL_LIMIT_BYTES = 256 << 10
+_SMALL_LIMIT_BYTES = 4096
 
 
 class _Format(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,7 +181,7 @@ class Store:
             return {}
         except OSError as err:
             raise DeviceError(f"{folder}: cannot be read: {err.strerror or err}; check the device's disk") from err
-        return {name: _read(self.fs, folder / name, _SMALL_LIMIT_BYTES) for name in names if name.endswith(".dsse")}
+        return {name: _read(self.fs, folder / name, dsse.LIMIT_BYTES) for name in names if name.endswith(".dsse")}
 
     def verified(self, raw: bytes, *, source: Path) -> Bundle:
         """Return the bundle in a file's bytes, after every check of `edgemed.bundle.trust` and for this target.

@@ -29,8 +29,12 @@ __all__ = ["commit", "decided", "require_active", "rollback", "settled", "start"
 _START_WAIT_S = 5.0  # commit and another start take milliseconds; an install holds no lock while one is on trial
 
 
-def start(store: Store) -> Contents:
+def start(store: Store, *, wait_s: float = _START_WAIT_S) -> Contents:
     """Return what is active for a screening that begins now; a tentative bundle loses a start, or its place.
+
+    Args:
+        store: opened.
+        wait_s: how long to wait for another process that changes the store, where a start is to be counted.
 
     Raises:
         ConfigError: the store is empty.
@@ -40,7 +44,7 @@ def start(store: Store) -> Contents:
     found = contents.read_active(store)
     if found.tentative is None:
         return found
-    with lock.held(store.path, wait_s=_START_WAIT_S):
+    with lock.held(store.path, wait_s=wait_s):
         found = contents.read(store)
         if found.active is None or found.tentative is None:
             return contents.read_active(store)  # it was committed or rolled back meanwhile

@@ -5,7 +5,7 @@ that thresholds may be chosen on all of them; training writes the document, conv
 
     found = out_of_fold.read(Path("runs/cxr/out_of_fold.json"))
     images = out_of_fold.digest((train, validation))
-    out_of_fold.require_own(found, recipe="chest-xray", labels=("normal", "pneumonia"), images=images, source="...")
+    out_of_fold.require_own(found, recipe="chest-xray", labels=("normal", "pneumonia"), images=images)
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def read(path: Path) -> OutOfFold:
     return parse(files.read_bounded(path, limit_bytes=_LIMIT_BYTES, error=ConfigError), source=str(path))
 
 
-def require_own(found: OutOfFold, *, recipe: str, labels: Sequence[str], images: str, source: str) -> None:
+def require_own(found: OutOfFold, *, recipe: str, labels: Sequence[str], images: str) -> None:
     """Return when a document is about the model and the images that are converted.
 
     Args:
@@ -134,25 +134,24 @@ def require_own(found: OutOfFold, *, recipe: str, labels: Sequence[str], images:
         recipe: name of the recipe in force.
         labels: of that recipe.
         images: `digest` of its train and validation.
-        source: of the document, for the message.
 
     Raises:
         ConfigError: it is of another recipe or of other images, or one of the labels has no answer.
     """
     if found.recipe != recipe:
-        raise ConfigError(f"{source}: recipe: expected {recipe!r}, got {found.recipe!r}; give the folds of this recipe")
+        raise ConfigError(f"{FILE}: recipe: expected {recipe!r}, got {found.recipe!r}; give the folds of this recipe")
     if found.labels != tuple(labels):
         raise ConfigError(
-            f"{source}: labels: expected {', '.join(labels)}, got {', '.join(found.labels)}; train the folds again"
+            f"{FILE}: labels: expected {', '.join(labels)}, got {', '.join(found.labels)}; train the folds again"
         )
     answered = {answer.label for answer in found.answers}
     if missing := [label for label in labels if label not in answered]:
         raise ConfigError(
-            f"{source}: answers: expected images of every label, got none of {', '.join(map(repr, missing))}; train "
+            f"{FILE}: answers: expected images of every label, got none of {', '.join(map(repr, missing))}; train "
             "the folds again"
         )
     if found.images != images:
         raise ConfigError(
-            f"{source}: images: the folds were trained on other images, labels or preprocessing ({found.images}, now "
+            f"{FILE}: images: the folds were trained on other images, labels or preprocessing ({found.images}, now "
             f"{images}); train the folds again, or give the data that they were trained on with --data"
         )

@@ -25,6 +25,7 @@ class _Zoo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         pretrained: weights to start from, relative to the data folder: the family's own file, a ``.keras`` file of the
             same network, or a run folder; None for random weights.
         pretrained_sha256: digest of that file; None to take any.
+        pretrained_licence: of that file, for the bill of materials; None where nobody has stated one.
     """
 
     alpha: Annotated[float, Meta(gt=0.0, le=2.0)]
@@ -32,6 +33,7 @@ class _Zoo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     dropout: Annotated[float, Meta(ge=0.0, lt=1.0)]
     pretrained: str | None = None
     pretrained_sha256: str | None = None
+    pretrained_licence: str | None = None
 
 
 class MobileNetV2(_Zoo, frozen=True, kw_only=True, tag="mobilenet_v2"):

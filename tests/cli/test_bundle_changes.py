@@ -11,7 +11,7 @@ import pytest
 from edgemed import files, schema
 from edgemed.bundle import archive, encryption, keys, overlay, roles, trust
 from edgemed.cli import main
-from tests.bundle import tiny
+from tests.bundle import aged, tiny
 from tests.runtime import tiny as screening
 
 KEYID, OTHER_ID = tiny.KEY.public.keyid, tiny.OTHER.public.keyid
@@ -179,16 +179,14 @@ def test_info_refuses_with_a_reason(
 
 
 def test_encrypted_bundle_opens_with_the_device_key_alone(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("pyrage", reason="encryption needs the extra 'encryption'")
-    assert main(["keys", "device", "unit.key", "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
+    recipient = aged.write_key(home / "unit.key")
 
     code, out, err = ran(capsys, "encrypt", "one.edgemed", *TRUSTED, "--to", "unit.pub", "--out", "one.age", "--json")
 
     document = json.loads(out)
     raw = (home / "one.age").read_bytes()
     assert (code, err) == (0, "")
-    assert document["devices"] == [made["recipient"]]
+    assert document["devices"] == [recipient]
     assert document["size_bytes"] == len(raw)
     assert encryption.opened(raw, identity=home / "unit.key", source="one.age") == (home / "one.edgemed").read_bytes()
     assert ran(capsys, "verify", "one.age", *TRUSTED) == (
@@ -199,8 +197,7 @@ def test_encrypted_bundle_opens_with_the_device_key_alone(home: Path, capsys: py
 
 
 def test_bundle_that_nobody_known_has_signed_is_not_encrypted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("pyrage", reason="encryption needs the extra 'encryption'")
-    encryption.write_new(home / "unit.key", encryption.generate())
+    aged.write_key(home / "unit.key")
 
     words = ("--trust", "other.pub", "--to", "unit.pub", "--out", "one.age")
     code, _, err = ran(capsys, "encrypt", "one.edgemed", *words)

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from converters.artifact import Artifact
 from converters.parity import Flip
 from edgemed import files, schema
 from edgemed.bundle.manifest import ArtifactDocument
-from edgemed.cli import convert, main
+from edgemed.cli import conversions, convert, main
 from edgemed.training import recipe as recipes
 from edgemed.training import run as runs
+from tests.converters.test_scaling import document
 from tests.runtime import tiny
 from tests.training import blobs
 
@@ -219,6 +221,40 @@ def test_peers_of_a_float_model_are_refused(run: Path, tmp_path: Path, capsys: p
         2,
         "edgemed: --peer-python: measures int8 models, not --mode float16; leave one of the two out\n",
     )
+
+
+def test_answers_of_folds_that_are_missing_are_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = _refused(
+        capsys, _finished(run), "--target", "generic-x86-64", "--out", tmp_path / "out", "--out-of-fold", "x.json"
+    )
+    assert found == (
+        2,
+        "edgemed: x.json: cannot be read: No such file or directory; check the path and its permissions\n",
+    )
+
+
+def test_answers_of_folds_beside_a_run_are_taken(run: Path) -> None:
+    finished = _finished(run)
+    assert _source(finished).out_of_fold is None
+    (finished / "out_of_fold.json").write_bytes(
+        schema.encode_json(document(np.random.default_rng(1), slopes=(1.0, 1.1)))
+    )
+    found = _source(finished).out_of_fold
+    assert found is not None
+    assert (found.folds, len(found.answers)) == (2, 400)
+
+
+def _finished(run: Path) -> Path:
+    begun = runs.read(run)
+    history = tuple(runs.Epoch(epoch=epoch, loss=0.5, validation_auc=0.9) for epoch in range(begun.recipe.fit.epochs))
+    (run / "run.json").write_bytes(schema.encode_json(msgspec.structs.replace(begun, history=history)))
+    return run
+
+
+def _source(run: Path) -> conversions.Source:
+    return conversions.source(run, data=None, recipe=None, preprocessing=None)
 
 
 def _artifact(flips: int) -> Artifact:

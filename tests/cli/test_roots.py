@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgemed.bundle import keys, trust, trusted
+from edgemed.bundle import keys, roles, trust, trusted
 from edgemed.bundle.root import Role
 from edgemed.cli import main
 from tests.bundle import rooted, tiny
@@ -118,8 +118,8 @@ def test_rotation_needs_the_old_and_the_new_root_key(home: Path, capsys: pytest.
 
     signed = ran(capsys, "keys", "root", "sign", "root-2.json", "--key", "next.key", "--out", "root-2.json")
     assert (signed[0], signed[2]) == (0, "")
-    trusted.write(home / "trust", trusted.read_root(home / "root-1.json"))
-    newer = trusted.apply(home / "trust", home / "root-2.json")
+    raw = (home / "root-2.json").read_bytes()
+    newer = roles.rotated(trusted.read_root(home / "root-1.json"), raw, source="root-2.json")
     assert newer.requirement(Role.ROOT).keys == (rooted.NEXT_ROOT.public,)
     assert newer.requirement(Role.RELEASE).threshold == 2
 

@@ -428,14 +428,17 @@ def test_what_a_bundle_lacks_is_said_on_stderr(run: Ran, home: Path) -> None:
     assert err == "tiny: the bundle has no out-of-distribution limit: unlike images are not refused\n"
 
 
-def test_without_a_bundle_the_error_says_what_to_give(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_bundle_the_error_says_what_to_give(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     assert main(["screen", "scan.png"]) == 2
 
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith(
-        "edgemed: --bundle: expected a bundle, got none, and this release has no device store with an active one; "
-        "give a bundle file, or the name of one that ships with edgemed: "
+        "edgemed: --bundle: expected a bundle, got none, and this device has no store with an active one; give a "
+        "bundle file, or the name of one that ships with edgemed: "
     )
 
 

@@ -5,7 +5,9 @@ import pytest
 
 from converters import card
 from converters.mode import Mode
+from converters.parity import TopLabel
 from edgemed.bundle.manifest import ArtifactDocument
+from edgemed.runtime.decision import Attained
 from edgemed.runtime.golden import Entry, Tolerance
 from edgemed.runtime.interpreter import Kernels
 from tests.converters.test_parity import PARITY
@@ -73,9 +75,11 @@ def _rendered(**changes: object) -> str:
         "Trained on 64 images, validated on 40. Validation shares no patient with train. Test images took no part.",
         "Training started from random weights.",
         "Converted by quantization-aware training, epochs: 1.",
-        "Calibration and threshold were chosen on the operating part, 120 images (60 abnormal, 40 patients or groups "
-        "of near-duplicates). The gate was judged on the gate part, 100 images (50 abnormal). What keeps train and "
+        "The calibration was fitted on the operating part, 120 images (60 abnormal, 40 patients or groups of "
+        "near-duplicates). The gate was judged on the gate part, 100 images (50 abnormal). What keeps train and "
         "validation apart keeps them apart.",
+        "- Operating point rule-out, in force (sensitivity >= 0.95): threshold 0.5000; sensitivity 0.960 [0.900, "
+        "0.990], 50 abnormal; specificity 0.900 [0.800, 0.950], 50 normal",
         "- AUC float 0.9500 [0.9000, 0.9800], qat 0.9480 [0.8900, 0.9700]; difference -0.0020 [-0.0080, +0.0040], "
         "margin 0.01",
         "- At that threshold: sensitivity 0.940 [0.838, 0.979], 47 of 50; specificity 0.880 [0.762, 0.944], 44 of 50",
@@ -89,6 +93,36 @@ def _rendered(**changes: object) -> str:
 )
 def test_card_states_what_was_measured(line: str) -> None:
     assert line in _rendered().splitlines()
+
+
+def test_point_says_whether_its_claim_is_carried_and_confirmed() -> None:
+    rule = tiny.rule(tiny.model())
+    confirmed = Attained(
+        sensitivity=0.9,
+        sensitivity_ci95=(0.7, 0.97),
+        specificity=0.8,
+        specificity_ci95=(0.6, 0.9),
+        n_abnormal=20,
+        n_normal=30,
+    )
+    point = msgspec.structs.replace(rule.operating_point, holds=False, confirmed=confirmed)
+    text = card.render(DESCRIPTION, FACTS, msgspec.structs.replace(rule, operating_points=(point,)), PARITY, TOLERANCE)
+    assert (
+        "50 normal; these images do not carry the claim; on validation, as it ships: sensitivity 0.900 [0.700, 0.970], "
+        "20 abnormal; specificity 0.800 [0.600, 0.900], 30 normal\n"
+    ) in text
+
+
+def test_labels_of_both_models_are_compared() -> None:
+    share = PARITY.point_float.sensitivity
+    labels = TopLabel(agreed=share, right_float=share, right_converted=PARITY.point_converted.sensitivity)
+    text = card.render(
+        DESCRIPTION, FACTS, tiny.rule(tiny.model()), msgspec.structs.replace(PARITY, labels=labels), TOLERANCE
+    )
+    assert (
+        "- Most probable label: the same 0.960 [0.865, 0.989], 48 of 50; right with qat 0.940 [0.838, 0.979], 47 of "
+        "50, with float 0.960 [0.865, 0.989], 48 of 50"
+    ) in text.splitlines()
 
 
 def test_separation_is_the_recipes_own() -> None:

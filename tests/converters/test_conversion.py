@@ -29,6 +29,8 @@ from edgemed.imaging import preprocess
 from edgemed.imaging.frame import Frame
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.runtime import backends, golden, selection
+from edgemed.runtime.decision import Decision
+from edgemed.runtime.screener import Screener
 from edgemed.training import recipe as recipes
 from tests.bundle.tiny import KEY
 from tests.converters.test_card import FACTS
@@ -39,6 +41,7 @@ pytestmark = pytest.mark.tensorflow
 
 RECIPE = recipes.parse(blobs.RECIPE.encode(), source="blobs.yaml")
 RULE_OUT = Criterion(name="rule-out", sensitivity=0.9)
+RULE_IN = Criterion(name="rule-in", specificity=0.9)
 DESCRIPTION = Description(
     name="blobs",
     task="classify",
@@ -49,7 +52,7 @@ DESCRIPTION = Description(
 )
 
 
-def _part(count: int, *, seed: int, where: Path) -> LabelledPlanes:
+def _part(count: int, *, seed: int, where: Path, **fields: Any) -> LabelledPlanes:
     """Return pictures that carry a patient's name in theirs, as hospitals' do."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count) % 2
@@ -59,7 +62,7 @@ def _part(count: int, *, seed: int, where: Path) -> LabelledPlanes:
         for label, name in zip(labels, names, strict=True)
     ]
     planes = np.stack([preprocess.apply(frame, RECIPE.preprocessing) for frame in frames])
-    return LabelledPlanes(planes=planes, labels=labels, names=names, read=frames.__getitem__)
+    return LabelledPlanes(**{"planes": planes, "labels": labels, "names": names, "read": frames.__getitem__, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +79,109 @@ def model() -> keras.Model:
     made.get_layer("conv").set_weights([np.ones((3, 3, 1, 8)) / 9 * gains, np.linspace(-0.1, 0.3, 8) * gains])
     made.get_layer("evidence").set_weights([np.ones((1, 1, 8, 1)), np.array([-2.0])])
     return made
+
+
+@pytest.fixture(scope="module")
+def model_of_three() -> keras.Model:
+    """Return a network of three labels, two of them blobs, the second a little less probable than the first."""
+    plane = keras.Input((32, 32, 1), name="plane")
+    x = layers.Rescaling(1 / 128, offset=-1.0, name="range")(plane)
+    features = layers.ReLU(6.0, name="relu")(layers.Conv2D(8, 3, strides=2, padding="same", name="conv")(x))
+    pooled = layers.GlobalAveragePooling2D(name="embedding")(features)
+    evidence = layers.Conv2D(3, 1, name="evidence")(features)
+    logit = layers.GlobalAveragePooling2D(name="logit")(evidence)
+    made = keras.Model(plane, {"logit": logit, "evidence": evidence, "embedding": pooled})
+    gains = np.linspace(0.5, 1.5, 8)
+    made.get_layer("conv").set_weights([np.ones((3, 3, 1, 8)) / 9 * gains, np.linspace(-0.1, 0.3, 8) * gains])
+    kernel = np.stack([np.zeros(8), np.ones(8), 0.9 * np.ones(8)], axis=1).reshape(1, 1, 8, 3)
+    made.get_layer("evidence").set_weights([kernel, np.array([0.5, -2.0, -2.0])])
+    return made
+
+
+THREE: dict[str, Any] = {"label_names": ("plain", "blob", "spot"), "normal_labels": ("plain",)}
+
+
+def _of_three(count: int, *, seed: int, where: Path) -> LabelledPlanes:
+    """Return pictures of which each third blob is called a spot."""
+    labels = np.arange(count) % 2
+    labels[5::6] = 2
+    return _part(count, seed=seed, where=where, labels=labels, **THREE)
+
+
+@pytest.fixture(scope="module")
+def of_three(model_of_three: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    where = tmp_path_factory.mktemp("three")
+    return _converted(
+        model_of_three,
+        where,
+        mode=Mode.PTQ,
+        train=_of_three(48, seed=1, where=where),
+        validation=_of_three(96, seed=2, where=where),
+        gate=Gate(points=(RULE_OUT, RULE_IN), active="rule-out", margin=0.05),
+        description=msgspec.structs.replace(DESCRIPTION, labels=THREE["label_names"], normal_labels=("plain",)),
+    )
+
+
+def test_model_of_three_labels_is_judged_by_its_abnormality(of_three: Artifact) -> None:
+    parity = of_three.report.parity
+    assert parity.passed
+    assert (parity.gate.n, parity.gate.n_abnormal) == (48, 24)
+    assert parity.labels is not None
+    assert parity.labels.agreed.n == 48
+    assert parity.labels.agreed.value > 0.9
+    rows = dict(report.table_rows(of_three.report))
+    assert rows["label"].startswith("the same 0.9") or rows["label"].startswith("the same 1.0")
+    assert "label" not in dict(report.table_rows(msgspec.structs.replace(of_three.report, parity=_unlabelled(parity))))
+
+
+def _unlabelled(parity: Parity) -> Parity:
+    return msgspec.structs.replace(parity, labels=None)
+
+
+def test_model_of_three_labels_becomes_a_bundle_that_screens(of_three: Artifact) -> None:
+    assert of_three.description.normal_labels == ("plain",)
+    raw = archive.build(of_three.description, of_three.members, version="1.0.0", release=1, private_keys=[KEY])
+    bundle = trust.verify(raw, keys=[KEY.public])
+    replayed = golden.replay(bundle, backends.load(bundle.members["model/int8.tflite"], backend="litert"))
+    assert replayed.verdict is golden.Verdict.WITHIN
+    screener = Screener.open(bundle)
+    rng = np.random.default_rng(9)
+    found = [screener.screen(Frame(pixels=blobs.picture(rng, blob=blob), source="x")) for blob in (False, True)]
+    assert [one.decision for one in found] == [Decision.CLEAR, Decision.ALERT]
+    for one in found:
+        assert one.logit is not None
+        assert one.label_scores is not None
+        assert one.evidence is not None
+        assert list(one.label_scores) == ["plain", "blob", "spot"]
+        assert one.label_scores["plain"] == pytest.approx(1 - (one.score or 0.0))
+        assert one.evidence.mean() == pytest.approx(one.abnormality, abs=0.1)
+
+
+def test_labels_of_another_recipe_are_refused_before_the_work(model_of_three: keras.Model, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _converted(
+            model_of_three,
+            tmp_path,
+            validation=_of_three(96, seed=2, where=tmp_path),
+            description=msgspec.structs.replace(DESCRIPTION, labels=("plain", "a", "b"), normal_labels=("plain",)),
+        )
+    assert str(caught.value) == (
+        "blobs: labels: expected those of the images, plain, blob, spot (normal: plain), got plain, a, b "
+        "(normal: plain)"
+    )
+
+
+def test_model_of_one_logit_for_three_labels_is_refused(model: keras.Model, tmp_path: Path) -> None:
+    with pytest.raises(ConversionError) as caught:
+        _converted(
+            model,
+            tmp_path,
+            validation=_of_three(96, seed=2, where=tmp_path),
+            description=msgspec.structs.replace(DESCRIPTION, labels=THREE["label_names"], normal_labels=("plain",)),
+        )
+    assert str(caught.value) == (
+        "output of 'logit': has 1 unit, expected 3, one for each label; check the labels of the recipe"
+    )
 
 
 def _converted(model: keras.Model, where: Path, **changes: Any) -> Artifact:

@@ -84,8 +84,10 @@ def test_public_names_are_pinned_and_load_on_first_use() -> None:
     assert converters.__all__ == [
         "Artifact",
         "Calibration",
+        "Criterion",
         "Facts",
         "Gate",
+        "Indeterminate",
         "Mode",
         "Parity",
         "ParityError",

@@ -83,6 +83,19 @@ def test_each_broken_rule_is_said_with_its_figures(worse: dict[str, object], wor
     assert not found.passed
 
 
+def test_specificity_that_is_promised_must_be_kept_instead() -> None:
+    lost = Point(threshold=0.41, sensitivity=share(50, 50), specificity=share(35, 50))
+    found = changed(promise="specificity", promised=0.95, point_converted=lost)
+    assert parity.failures(found) == (
+        "specificity at the threshold 0.700 [0.562, 0.809], 35 of 50 (float 0.900 [0.786, 0.957], 45 of 50), expected "
+        "an interval that reaches 0.95",
+    )
+
+
+def test_balanced_point_promises_nothing() -> None:
+    assert parity.failures(changed(promised=None, point_converted=LOST_CASES)) == ()
+
+
 @pytest.mark.parametrize(
     "unharmed",
     [

@@ -34,10 +34,7 @@ def rates(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: flo
 @given(SCORES)
 def test_ruling_in_takes_the_lowest_threshold_of_its_specificity(rows: list[tuple[float, bool]]) -> None:
     scores, labels = np.array([row[0] for row in rows]), np.array([int(row[1]) for row in rows])
-    try:
-        found = points.threshold(RULE_IN, labels, scores)
-    except GateError:
-        return
+    found = points.threshold(RULE_IN, labels, scores)
     assert rates(labels, scores, found)[1] >= 0.9
     lower = [value for value in np.unique(scores) if value < found]
     assert all(rates(labels, scores, value)[1] < 0.9 for value in lower)
@@ -83,9 +80,12 @@ MET_BY_DECIDING_NOTHING = {
 
 @pytest.mark.parametrize("name", MET_BY_DECIDING_NOTHING)
 def test_criterion_that_is_met_by_deciding_nothing_is_refused(name: str) -> None:
-    criterion, scores, message = MET_BY_DECIDING_NOTHING[name]
+    criterion, values, message = MET_BY_DECIDING_NOTHING[name]
+    labels, scores = np.array([0, 0, 0, 1]), np.array(values)
+    threshold = points.threshold(criterion, labels, scores)
+    found = points.point(criterion, threshold, labels, scores, groups=None, where="here")
     with pytest.raises(GateError) as caught:
-        points.threshold(criterion, np.array([0, 0, 0, 1]), np.array(scores))
+        points.require_useful(criterion, found)
     assert str(caught.value) == message
 
 

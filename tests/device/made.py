@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edgemed import targets
+from edgemed import files, schema, targets
 from edgemed.bundle import archive, roles
 from edgemed.bundle.archive import Bundle
 from edgemed.bundle.keys import PrivateKey
@@ -59,9 +59,10 @@ def raw(
     minimum_runtime: str = "0.1.0",
 ) -> bytes:
     """Return the tiny bundle with this release; its version says it too."""
+    decision = schema.encode_json({"model": files.sha256(tiny.MODEL), "version": 1})
     return archive.build(
         tiny.described(target, name=name),
-        tiny.MEMBERS,
+        {**tiny.MEMBERS, "decision.json": decision},
         version=f"{release}.0.0",
         release=release,
         private_keys=[key],

@@ -179,7 +179,7 @@ def _with_wrong_vectors(name: str, key: keys.PrivateKey) -> bytes:
     vectors[0] = msgspec.structs.replace(vectors[0], outputs=outputs)
     members = {**bundle.members, golden.VECTORS: schema.encode_json(vectors)}
     fields = {one: getattr(bundle.manifest, one) for one in ArtifactDocument.__struct_fields__}
-    artifact = ArtifactDocument(**fields)
+    artifact = ArtifactDocument(**{**fields, "targets": (TARGET,)})
     release = bundle.manifest.release + 1
     return archive.build(artifact, members, version="1.0.1", release=release, private_keys=[key])
 

@@ -68,11 +68,11 @@ FAULTS = {
     ),
     "logit that is none": (
         {"answers": [*tree()["answers"], answer(0, "normal", logit="high")]},
-        "out_of_fold.json: answers.4.logit: expected float, got str 'high'",
+        "out_of_fold.json: answers[4].logit: expected `float`, got `str`, value 'high'",
     ),
     "name of a patient": (
         {"answers": [*tree()["answers"], answer(0, "normal", name="x")]},
-        "out_of_fold.json: answers.4.name: unknown key",
+        "out_of_fold.json: answers[4].name: unknown key",
     ),
 }
 
@@ -88,20 +88,20 @@ def test_faulty_document_is_refused(name: str) -> None:
 FOREIGN = {
     "recipe": (
         {"recipe": "breast"},
-        "o.json: recipe: expected 'cxr', got 'breast'; give the folds of this recipe",
+        "out_of_fold.json: recipe: expected 'cxr', got 'breast'; give the folds of this recipe",
     ),
     "labels": (
         {"labels": ("normal", "abnormal")},
-        "o.json: labels: expected normal, pneumonia, got normal, abnormal; train the folds again",
+        "out_of_fold.json: labels: expected normal, pneumonia, got normal, abnormal; train the folds again",
     ),
     "a label without images": (
         {"answers": [{**row, "label": "normal"} for row in tree()["answers"]]},
-        "o.json: answers: expected images of every label, got none of 'pneumonia'; train the folds again",
+        "out_of_fold.json: answers: expected images of every label, got none of 'pneumonia'; train the folds again",
     ),
     "other images": (
         {"images": "sha256:" + "2" * 64},
-        f"o.json: images: the folds were trained on other images, labels or preprocessing (sha256:{'2' * 64}, now "
-        f"sha256:{'1' * 64}); train the folds again, or give the data that they were trained on with --data",
+        f"out_of_fold.json: images: the folds were trained on other images, labels or preprocessing (sha256:{'2' * 64}"
+        f", now sha256:{'1' * 64}); train the folds again, or give the data that they were trained on with --data",
     ),
 }
 
@@ -110,14 +110,12 @@ FOREIGN = {
 def test_document_of_something_else_is_refused(name: str) -> None:
     changes, message = FOREIGN[name]
     with pytest.raises(ConfigError) as caught:
-        out_of_fold.require_own(
-            parsed(**changes), recipe="cxr", labels=LABELS, images="sha256:" + "1" * 64, source="o.json"
-        )
+        out_of_fold.require_own(parsed(**changes), recipe="cxr", labels=LABELS, images="sha256:" + "1" * 64)
     assert str(caught.value) == message
 
 
 def test_own_document_is_taken() -> None:
-    out_of_fold.require_own(parsed(), recipe="cxr", labels=LABELS, images="sha256:" + "1" * 64, source="o.json")
+    out_of_fold.require_own(parsed(), recipe="cxr", labels=LABELS, images="sha256:" + "1" * 64)
 
 
 def planes(count: int, seed: int) -> LabelledPlanes:

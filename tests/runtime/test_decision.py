@@ -165,3 +165,37 @@ def test_faulty_document_is_refused(path: str, value: Any, message: str) -> None
 def test_any_bytes_give_a_rule_or_an_error(raw: bytes) -> None:
     with pytest.raises(BundleError):
         decision.parse(raw)
+
+
+@given(st.lists(st.floats(-50, 50), min_size=2, max_size=8), st.floats(1e-3, 1.0))
+def test_roots_of_features_keep_their_order_and_sign(features: list[float], offset: float) -> None:
+    values = np.array(sorted(features))
+    found = decision.rooted(values, offset)
+    assert (np.diff(found) >= 0).all()
+    assert (found * values >= 0).all()
+    expected = [math.copysign(math.sqrt(abs(x) + offset) - math.sqrt(offset), x) for x in values]
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_gauge_with_an_offset_measures_the_roots_of_features() -> None:
+    limits = OutOfDistribution(
+        size=2,
+        mean=decision.encode_floats(np.array([1.0, 0.0])),
+        whitening=decision.encode_floats(np.eye(2)),
+        limit=2.0,
+        offset=0.25,
+    )
+    # sqrt(6 + 0.25) - 0.5 = 2, and the negative feature likewise.
+    assert OodGauge(limits).distance(np.array([6.0, -6.0])) == pytest.approx(math.hypot(1.0, -2.0) / 2.0)
+
+
+def test_document_of_an_older_release_says_nothing_of_claims_and_roots() -> None:
+    raw = schema.encode_json(tiny.rule(b"model", out_of_distribution=tiny.limits(limit=1.0)))
+    tree = json.loads(raw)
+    for key in ("holds", "confirmed"):
+        del tree["operating_points"][0][key]
+    del tree["out_of_distribution"]["offset"]
+    found = decision.parse(schema.encode_json(tree))
+    assert (found.operating_point.holds, found.operating_point.confirmed) == (None, None)
+    assert found.out_of_distribution is not None
+    assert found.out_of_distribution.offset is None

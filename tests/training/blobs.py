@@ -37,20 +37,30 @@ quality: {min_side_px: 16, max_side_px: 512, min_contrast: 0.01, max_coloured_fr
 """
 
 
-def picture(rng: np.random.Generator, *, blob: bool) -> np.ndarray:
-    """Return a (48, 40) uint8 picture of speckle, with a bright disc or without."""
+Radii = tuple[int, int]
+_RADII = (5, 9)
+CLASSES: Mapping[str, Radii | None] = {"plain": None, "blob": _RADII}
+
+
+def picture(rng: np.random.Generator, *, blob: bool, radii: Radii = _RADII) -> np.ndarray:
+    """Return a (48, 40) uint8 picture of speckle, with a bright disc of a radius from a range, or without."""
     pixels = rng.integers(20, 120, (48, 40)).astype(np.uint8)
     if blob:
         centre = (int(rng.integers(10, 30)), int(rng.integers(10, 38)))
-        cv2.circle(pixels, centre, int(rng.integers(5, 9)), 230, -1)
+        cv2.circle(pixels, centre, int(rng.integers(*radii)), 230, -1)
     return pixels
 
 
-def write(folder: Path, counts: Mapping[str, int], *, seed: int = 7) -> None:
+def write(
+    folder: Path, counts: Mapping[str, int], *, seed: int = 7, classes: Mapping[str, Radii | None] = CLASSES
+) -> None:
     """Write ``counts`` pictures of each class into SPLIT/CLASS folders below ``folder``."""
     rng = np.random.default_rng(seed)
     for split, count in counts.items():
-        for label in ("plain", "blob"):
+        for label, radii in classes.items():
             (folder / split / label).mkdir(parents=True)
             for index in range(count):
-                cv2.imwrite(str(folder / split / label / f"{index:03d}.png"), picture(rng, blob=label == "blob"))
+                cv2.imwrite(
+                    str(folder / split / label / f"{index:03d}.png"),
+                    picture(rng, blob=radii is not None, radii=radii or _RADII),
+                )

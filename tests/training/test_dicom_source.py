@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from edgemed.errors import ConfigError, ImageError
-from edgemed.training import sources
+from edgemed.training import inspection, sources
 from edgemed.training.sources import DicomFolder, ages
 
 pydicom = pytest.importorskip("pydicom")
@@ -88,6 +89,18 @@ def test_uid_finds_the_same_files(dicoms: tuple[Path, list[str]]) -> None:
 def test_nothing_of_the_header_that_names_people_comes_out(dicoms: tuple[Path, list[str]]) -> None:
     dataset = sources.load(SOURCE, dicoms[0])
     shown = " ".join([*dataset.names, *dataset.groups, *map(str, dataset.attributes.values()), dataset.read(0).source])
+    assert not [value for value in (*PEOPLE, *dicoms[1], "B-1", "1.2.3") if value in shown]
+
+
+def test_inspection_of_dicom_files_names_nobody(dicoms: tuple[Path, list[str]]) -> None:
+    folder = dicoms[0]
+    (folder / f"{PEOPLE[0]}-1.dcm").write_bytes(b"text")
+    checked = inspection.inspect(inspection.guess(folder, inspection.Given(label="finding")))
+    assert checked.document.form == "dicom"
+    assert checked.document.numbered_by == "line of labels.csv"
+    unreadable = next(one for one in checked.document.findings if one.kind == "unreadable")
+    assert unreadable.images == (3,)
+    shown = f"{msgspec.json.encode(checked.document).decode()} {checked.subject.traits.faults}"
     assert not [value for value in (*PEOPLE, *dicoms[1], "B-1", "1.2.3") if value in shown]
 
 

@@ -219,3 +219,52 @@ def test_any_npz_is_a_data_set_or_an_error(tmp_path: Path, raw: bytes) -> None:
         assert isinstance(sources.load(MedMnist(normal=("1",), abnormal=("0",), file="set.npz"), tmp_path), Dataset)
     except EdgemedError as error:
         assert str(error)
+
+
+def test_manifest_attributes_come_from_named_columns(manifest_folder: Path) -> None:
+    path = manifest_folder / "manifest.csv"
+    header, *rows = path.read_text().splitlines()
+    cells = [f"{row},{'' if index == 1 else 'north'},{60 + index}" for index, row in enumerate(rows)]
+    path.write_text("\n".join([f"{header},hospital,age", *cells]) + "\n")
+    source = msgspec.structs.replace(MANIFEST, attributes={"site": "hospital", "age_band": "age"})
+    dataset = sources.load(source, manifest_folder)
+    assert dataset.attributes["site"][:3] == ("north", None, "north")
+    assert dataset.attributes["age_band"][9:11] == ("60-69", "70-79")
+    with pytest.raises(ConfigError, match=r"expected a column 'hospitl', got .*; did you mean 'hospital'\?"):
+        sources.load(msgspec.structs.replace(source, attributes={"site": "hospitl"}), manifest_folder)
+
+
+def test_manifest_without_a_split_puts_every_image_into_one(manifest_folder: Path) -> None:
+    dataset = sources.load(msgspec.structs.replace(MANIFEST, split=None), manifest_folder)
+    assert set(dataset.splits) == {"all"}
+
+
+def test_classes_give_indices_in_the_order_of_the_labels(blobs: Path) -> None:
+    source = ClassFolders(classes={"disc": ("blob",), "nothing": ("plain",)})
+    dataset = sources.load(source, blobs, labels=("nothing", "disc"))
+    assert [dataset.label_names[label] for label in dataset.labels[[0, -1]]] == ["disc", "nothing"]
+    assert dataset.abnormal.tolist() == (dataset.labels == 1).tolist()
+    with pytest.raises(ConfigError) as caught:
+        sources.load(source, blobs, labels=("nothing", "ring"))
+    assert (
+        str(caught.value) == "labels: expected those of the data source, ['disc', 'nothing'], got ['nothing', 'ring']"
+    )
+
+
+CLASSES = {
+    "both ways": (
+        {"normal": ("a",), "abnormal": ("b",), "classes": {"x": ("a",), "y": ("b",)}},
+        "expected either normal",
+    ),
+    "half of one": ({"normal": ("a",)}, "expected either normal"),
+    "one class": ({"classes": {"x": ("a",)}}, "classes: expected two labels at least, got ['x']"),
+    "one value twice": ({"classes": {"x": ("a",), "y": ("a",)}}, "classes: several list ['a']"),
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_label_values_must_have_one_meaning(name: str) -> None:
+    fields, words = CLASSES[name]
+    with pytest.raises(ValueError) as caught:
+        ClassFolders(**fields)  # type: ignore[arg-type]  # mypy would see the fault
+    assert str(caught.value).startswith(words)

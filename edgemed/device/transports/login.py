@@ -6,8 +6,12 @@ connection = await login.connect(address, SshOptions(known_hosts=Path("known_hos
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
+import ctypes.util
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,13 +52,35 @@ def library() -> Any:
     Raises:
         MissingDependencyError: it is not installed.
     """
+    if "asyncssh" in sys.modules:
+        return sys.modules["asyncssh"]
     try:
-        import asyncssh
+        with _no_compiler():
+            import asyncssh
     except ImportError as err:
         raise MissingDependencyError(
             "asyncssh: not installed; flashing over SSH needs the extra 'ssh': pip install 'edgemed[ssh]'"
         ) from err
     return asyncssh
+
+
+@contextlib.contextmanager
+def _no_compiler() -> Iterator[None]:
+    """Have libraries looked up by the loader alone: asyncssh looks for one, and ctypes runs gcc and ld for that."""
+    before = ctypes.util.find_library
+    ctypes.util.find_library = _loadable
+    try:
+        yield
+    finally:
+        ctypes.util.find_library = before
+
+
+def _loadable(name: str) -> str | None:
+    try:
+        ctypes.CDLL(f"lib{name}.so")
+    except OSError:
+        return None
+    return f"lib{name}.so"
 
 
 async def connect(address: SshAddress, options: SshOptions) -> Any:

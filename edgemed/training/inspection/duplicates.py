@@ -45,7 +45,7 @@ def _exact(subject: Subject, groups: Sequence[tuple[int, ...]]) -> Iterator[Find
             count=len(across),
             message=f"{many(len(across), 'group')} of identical pictures across splits, {test} of them with test "
             f"({_between(subject, across)})",
-            advice=_apart(test=bool(test)),
+            advice=_apart(test=test, of=len(across)),
             groups=tuple(map(subject.numbers, across)),
         )
     if conflicting := [group for group in groups if len({str(subject.labels[index]) for index in group}) > 1]:
@@ -83,7 +83,7 @@ def _near(subject: Subject, pairs: Sequence[tuple[int, int]]) -> Iterator[Findin
                 severity=Severity.WARNING,
                 count=len(across),
                 message=f"{many(len(across), 'nearly identical pair')} across splits ({_between(subject, across)})",
-                advice=_apart(test=bool(test)),
+                advice=_apart(test=test, of=len(across)),
                 groups=tuple(map(subject.numbers, across[:_LISTED])),
             )
     if conflicting := [pair for pair in pairs if subject.labels[pair[0]] != subject.labels[pair[1]]]:
@@ -97,13 +97,14 @@ def _near(subject: Subject, pairs: Sequence[tuple[int, int]]) -> Iterator[Findin
         )
 
 
-def _apart(*, test: bool) -> str:
-    words = "near_duplicate_correlation under data.splits moves train pictures to validation with their likes"
-    return (
-        f"figures on test flatter: like_test: drop under data.splits takes those pictures out of train; {words}"
-        if test
-        else words
+def _apart(*, test: int, of: int) -> str:
+    """Return what to do about groups across splits, ``test`` of which hold a test image."""
+    words = ["near_duplicate_correlation under data.splits moves train pictures to validation with their likes"] * (
+        test < of
     )
+    if test:
+        words.insert(0, "figures on test flatter: like_test: drop under data.splits takes those out of train")
+    return "; ".join(words)
 
 
 def _crosses(subject: Subject, group: Sequence[int]) -> bool:

@@ -50,14 +50,14 @@ def _attributes(subject: Subject) -> Iterator[Finding]:
 
 
 def _most_telling(column: np.ndarray[tuple[int], np.dtype[np.str_]], subject: Subject) -> str:
-    """Return the value whose images are furthest from the labels' shares in all, in words."""
+    """Return in words the value and the label that go together the most, by images above what their shares give."""
     labels = subject.labels[subject.learning()]
     best = (0.0, "")
     for value in sorted(set(column.tolist())):
         for label in subject.label_names:
             here = float((labels[column == value] == label).mean())
             everywhere = float((labels == label).mean())
-            step = abs(here - everywhere) * np.sqrt(float((column == value).mean()))
+            step = (here - everywhere) * float(np.sqrt((column == value).mean()))
             if step > best[0]:
                 best = (step, f"{here:.0%} of the images with {value!r} are {label}, {everywhere:.0%} of all")
     return best[1]

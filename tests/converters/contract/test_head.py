@@ -13,6 +13,7 @@ from keras import layers, ops
 
 from converters import contract
 from edgemed.errors import ConversionError
+from edgemed.runtime.labels import Labels
 
 pytestmark = pytest.mark.tensorflow
 
@@ -156,3 +157,60 @@ def test_output_that_is_no_logit_is_refused(name: str) -> None:
     with pytest.raises(ConversionError) as caught:
         contract.adapted(net(head))
     assert str(caught.value) == f"output of 'last': {words}"
+
+
+# What three labels end with -> the outputs that are found, and what is done to the answer to compare.
+SEVERAL: dict[str, tuple[Callable[[Any], Any], str, bool]] = {
+    "logits": (lambda x: layers.Dense(3)(pooled(x)), "embedding evidence logit", False),
+    "softmax": (lambda x: layers.Dense(3, activation="softmax")(pooled(x)), "embedding evidence logit", True),
+    "softmax layer": (lambda x: layers.Softmax()(layers.Dense(3)(pooled(x))), "embedding evidence logit", True),
+    "maps": (lambda x: pooled(layers.Conv2D(3, 1)(x)), "embedding evidence logit", False),
+    "hidden layer": (
+        lambda x: layers.Dense(3, activation="softmax")(layers.Dense(4, activation="relu")(pooled(x))),
+        "embedding logit",
+        True,
+    ),
+}
+THREE = Labels(names=("a", "b", "c"), normal=("a",))
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_labels_keep_a_logit_each(name: str) -> None:
+    head, outputs, softmax = SEVERAL[name]
+    original = net(head)
+    adapted = contract.adapted(original, labels=THREE, input_range=(0, 255))
+    assert adapted.outputs == tuple(outputs.split())
+    found = {key: np.asarray(value) for key, value in adapted.model(PLANES, training=False).items()}
+    expected = np.asarray(original(PLANES, training=False))
+    assert found["logit"].shape == (5, 3)
+    answered = np.exp(found["logit"]) / np.exp(found["logit"]).sum(axis=1, keepdims=True) if softmax else found["logit"]
+    np.testing.assert_allclose(answered, expected, atol=1e-5)
+    if "evidence" in found:
+        np.testing.assert_allclose(found["evidence"].mean(axis=(1, 2)), found["logit"], atol=1e-4)
+    assert any("softmax" in note for note in adapted.notes) == softmax
+
+
+NOT_SEVERAL: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "too few": (
+        lambda x: layers.Dense(2, name="end")(pooled(x)),
+        "output of 'end': has 2 units, expected 3, one for each label; check the labels of the recipe",
+    ),
+    "a sigmoid each": (
+        lambda x: layers.Dense(3, activation="sigmoid", name="end")(pooled(x)),
+        "output of 'end': ends with sigmoid, expected logits that nothing bounds, or a softmax, as the labels exclude "
+        "each other; leave it out",
+    ),
+    "a map": (
+        lambda x: layers.Conv2D(3, 1, name="end")(layers.Activation("relu")(x)),
+        "output of 'end': has the shape (None, 10, 8, 3), expected one logit for each label; this release has no "
+        "segmentation",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_SEVERAL)
+def test_what_is_no_logit_for_each_label_is_refused(name: str) -> None:
+    head, message = NOT_SEVERAL[name]
+    with pytest.raises(ConversionError) as caught:
+        contract.adapted(net(head), labels=THREE)
+    assert str(caught.value) == message
