@@ -67,8 +67,8 @@ def test_unknown_layer_to_freeze_below_is_named(blob_recipe: Recipe) -> None:
     with pytest.raises(ConfigError) as caught:
         learner.new(changed(blob_recipe, frozen_below="blok_1_point"), steps=4, pretrained=None)
     assert str(caught.value) == (
-        "fit.frozen_below: expected the start of a layer's name, got 'blok_1_point'; did you mean 'block_1_pointwise'?; "
-        "the network has stem to evidence"
+        "fit.frozen_below: expected the start of a layer's name, got 'blok_1_point'; did you mean 'block_1_pointwise'?"
+        "; the network has stem to evidence"
     )
 
 
