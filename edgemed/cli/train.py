@@ -17,7 +17,7 @@ __all__ = ["train"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Given:
+class _Given:
     """What the options of one call come to."""
 
     recipe: Recipe
@@ -39,7 +39,9 @@ def train(
         None, min=2, help="Cross-validate: train once for each of so many folds; OUT/out_of_fold.json has the answers."
     ),
     resume: bool = typer.Option(False, "--resume", help="Continue an interrupted run after its last whole epoch."),
-    seed: int | None = typer.Option(None, min=0, help="Train from another seed; the division of the data stays."),
+    seed: int | None = typer.Option(
+        None, min=0, max=(1 << 31) - 1, help="Train from another seed; the division of the data stays."
+    ),
     pretrained: Path | None = typer.Option(
         None, help="Weights to start from, instead of the recipe's: a file, or the run folder of the same network."
     ),
@@ -67,7 +69,7 @@ def train(
     from edgemed.training import distillation
 
     teachers = distillation.locate(chosen, tuple(teacher))
-    given = Given(
+    given = _Given(
         recipe=chosen,
         data=data,
         out=out,
@@ -90,7 +92,7 @@ def train(
         output.note(f"next: edgemed convert {out} --target coral-usb --out {out / 'coral-usb'}")
 
 
-def _trained(given: Given) -> dict[str, object]:
+def _trained(given: _Given) -> dict[str, object]:
     """Train one model, or one a fold, and return what to show of it."""
     from edgemed.cli import progress
     from edgemed.training import fit, folds

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import zipfile
 from pathlib import Path
@@ -47,6 +48,20 @@ def whole(blobs: Path, blob_recipe: Recipe, tmp_path_factory: pytest.TempPathFac
     return out
 
 
+@pytest.fixture(scope="module")
+def interrupted(blobs: Path, blob_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run that was interrupted in its second epoch; an epoch has four steps."""
+    out = tmp_path_factory.mktemp("runs") / "cut"
+    with pytest.raises(KeyboardInterrupt):
+        fit.train(blob_recipe, blobs, out, progress=Interrupting(at_step=6))
+    return out
+
+
+def _copied(run: Path, folder: Path) -> Path:
+    """Return a copy of a run folder to go on in."""
+    return Path(shutil.copytree(run, folder / "cut"))
+
+
 def test_run_folder_describes_itself_and_holds_the_best_epoch(whole: Path, blobs: Path, blob_recipe: Recipe) -> None:
     run = runs.read(whole)
     assert run.recipe == blob_recipe
@@ -86,7 +101,7 @@ def test_curves_hold_every_epoch_for_tensorboard(whole: Path) -> None:
 
 def test_kept_model_has_no_optimizer(whole: Path) -> None:
     with zipfile.ZipFile(whole / "model.keras") as archive:
-        assert json.loads(archive.read("config.json")).get("compile_config") is None
+        assert not json.loads(archive.read("config.json")).get("compile_config")
 
 
 def test_run_folder_is_a_start_for_another_run(whole: Path, blob_recipe: Recipe) -> None:
@@ -120,11 +135,9 @@ def test_training_lowers_the_loss(whole: Path) -> None:
 
 
 def test_interrupted_run_resumes_to_the_same_weights(
-    whole: Path, blobs: Path, blob_recipe: Recipe, tmp_path: Path
+    whole: Path, interrupted: Path, blobs: Path, blob_recipe: Recipe, tmp_path: Path
 ) -> None:
-    out = tmp_path / "cut"
-    with pytest.raises(KeyboardInterrupt):
-        fit.train(blob_recipe, blobs, out, progress=Interrupting(at_step=6))  # 4 steps an epoch: in the second one
+    out = _copied(interrupted, tmp_path)
     assert len(runs.read(out).history) == 1
     fit.train(blob_recipe, blobs, out, resume=True)
     assert runs.read(out).history == runs.read(whole).history
@@ -187,29 +200,23 @@ def test_other_weights_than_the_recipes_are_refused(blob_recipe: Recipe, tmp_pat
         weights.locate(model, tmp_path)
 
 
-def _cut_run(blobs: Path, recipe: Recipe, out: Path) -> None:
-    """Leave a run that was interrupted in its second epoch."""
-    with pytest.raises(KeyboardInterrupt):
-        fit.train(recipe, blobs, out, progress=Interrupting(at_step=6))
-
-
 def test_checkpoint_that_run_json_does_not_name_is_ignored(
-    whole: Path, blobs: Path, blob_recipe: Recipe, tmp_path: Path
+    whole: Path, interrupted: Path, blobs: Path, blob_recipe: Recipe, tmp_path: Path
 ) -> None:
     """A cut between the checkpoint and ``run.json`` leaves such a file: its epoch must be trained again, not after."""
-    out = tmp_path / "cut"
-    _cut_run(blobs, blob_recipe, out)
+    out = _copied(interrupted, tmp_path)
     (out / "checkpoint-0001.npz").write_bytes((out / "checkpoint-0000.npz").read_bytes())
     fit.train(blob_recipe, blobs, out, resume=True)
     assert runs.read(out).history == runs.read(whole).history
     assert sorted(path.name for path in out.iterdir()) == ["model.keras", "run.json"]
 
 
-def test_full_disk_is_told_and_what_was_whole_stays(blobs: Path, blob_recipe: Recipe, tmp_path: Path) -> None:
+def test_full_disk_is_told_and_what_was_whole_stays(
+    interrupted: Path, blobs: Path, blob_recipe: Recipe, tmp_path: Path
+) -> None:
     import resource
 
-    out = tmp_path / "cut"
-    _cut_run(blobs, blob_recipe, out)
+    out = _copied(interrupted, tmp_path)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
