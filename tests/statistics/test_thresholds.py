@@ -50,8 +50,8 @@ def test_rates_at_equal_error_differ_least_of_all_thresholds(data) -> None:
 
 
 def test_among_equals_the_threshold_that_misses_fewest_wins() -> None:
-    # At 0.4 sensitivity 1 and specificity 1/2, at 0.6 the other way round: both 1/2 apart.
-    assert statistics.threshold_of_equal_error([0, 1, 1, 0], [0.2, 0.4, 0.6, 0.6]) == pytest.approx(0.3)
+    # At 0.4 sensitivity 1 and specificity 1/2, at 0.6 sensitivity 0 and specificity 1/2: both 1/2 apart.
+    assert statistics.threshold_of_equal_error([0, 1, 0], [0.2, 0.4, 0.6]) == pytest.approx(0.3)
 
 
 def test_highest_score_of_a_normal_leaves_room_above() -> None:

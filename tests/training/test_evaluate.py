@@ -26,8 +26,8 @@ from tests.runtime import tiny
 MODEL = b"model"
 SHARES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
 METHOD = (
-    "95 %; AUC: DeLong on the logit scale; average precision: logit; proportions and F1: Wilson; predictive values at a "
-    "stated prevalence: Mercaldo; likelihood ratios: Simel"
+    "95 %; AUC: DeLong on the logit scale; average precision: logit; proportions and F1: Wilson; predictive values at "
+    "a stated prevalence: Mercaldo; likelihood ratios: Simel"
 )
 
 

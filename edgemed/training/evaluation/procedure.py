@@ -127,7 +127,7 @@ def carried_out(
     if other is not None:
         comparison.require_comparable(candidate.subject.about, other.subject.about)
     _require_gates(candidate, request)
-    dataset = prepare.load(candidate.recipe, _data(candidate, request))
+    dataset = prepare.load(candidate.recipe, _data(candidate, request), progress=report)
     answers.require_same_labels(candidate.subject, dataset)
     subgroups.require_attributes(request.attributes, dataset.attributes)
     split = request.split or ("validation" if candidate.screener is None else "test")

@@ -16,6 +16,11 @@ from edgemed.training.recipe import Recipe
 from tests.training import blobs as pictures
 from tests.training.evaluation import made
 
+NO_VALIDATION = (
+    "train and validation split: expected two normal and two abnormal images at least, got 0 normal and 0 abnormal; "
+    "the data set has ['test']; check the recipe's label and split columns"
+)
+
 
 class Noting(Silent):
     def __init__(self) -> None:
@@ -71,8 +76,7 @@ def test_candidate_with_thresholds_of_its_own_does_without_validation(tmp_path: 
     assert found.side.rule == made.rule(0.4)
     assert [table.method for table in found.evaluation.calibrations] == ["none", "in force"]
     assert report.notes == [
-        "calibrations are not refitted, validation cannot be had: train and validation split: expected two normal and "
-        "two abnormal images at least, got 0 normal and 0 abnormal; check the recipe's label and split columns"
+        f"calibrations are not refitted, validation cannot be had: {NO_VALIDATION}",
     ]
 
 
@@ -80,10 +84,7 @@ def test_candidate_without_thresholds_needs_validation(tmp_path: Path, blob_reci
     pictures.write(tmp_path, {"test": 6})
     with pytest.raises(ConfigError) as caught:
         done(blob_recipe, tmp_path, "test")
-    assert str(caught.value) == (
-        "train and validation split: expected two normal and two abnormal images at least, got 0 normal and 0 "
-        "abnormal; check the recipe's label and split columns"
-    )
+    assert str(caught.value) == NO_VALIDATION
 
 
 def test_other_model_answers_the_same_images(blobs: Path, blob_recipe: Recipe) -> None:
