@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from edgemed.device.flash import FlashReport
     from edgemed.device.plan import Cargo, Plan
     from edgemed.device.transports import Installing, Transport
-    from edgemed.device.transports.address import DirectoryAddress, SshAddress
     from edgemed.device.transports.login import SshOptions
 
 __all__ = ["flash"]
@@ -50,10 +49,18 @@ def flash(
     inventory: Path | None = typer.Option(
         None, metavar="FILE", help="YAML list of devices to flash instead of one; canaries are the first of it."
     ),
-    parallel: int = typer.Option(8, min=1, max=256, help="With --inventory: devices at work at a time."),
-    canary: int = typer.Option(1, min=0, help="With --inventory: devices that must succeed before the others begin."),
-    max_failures: float = typer.Option(
-        0.1, min=0.0, max=1.0, metavar="SHARE", help="With --inventory: stop once more than this share has failed."
+    parallel: int | None = typer.Option(
+        None, min=1, max=256, help="With --inventory: devices at work at a time. Default: 8."
+    ),
+    canary: int | None = typer.Option(
+        None, min=0, help="With --inventory: devices that must succeed before the others begin. Default: 1."
+    ),
+    max_failures: float | None = typer.Option(
+        None,
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="With --inventory: stop once more than this share has failed. Default: 0.1.",
     ),
     resume: bool = typer.Option(False, "--resume", help="With --inventory: go on after a stop, by its journal."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
@@ -62,15 +69,9 @@ def flash(
 
     An upload that was cut off goes on where it ended when the same command is run again.
     """
-    import asyncio
     import logging
 
-    from edgemed import targets
-    from edgemed.cli import fleet
-    from edgemed.device import flash as flashing
-    from edgemed.device.fleet import Rollout
-    from edgemed.device.transports import Installing, opening
-    from edgemed.device.transports import address as addresses
+    from edgemed.device.transports import Installing
     from edgemed.device.transports.login import SshOptions
 
     # asyncio warns of each write to a line that has gone; the one error that follows says so in words.
@@ -78,35 +79,63 @@ def flash(
     how = Installing(tentative=tentative, strict_latency=strict_latency)
     ask = _ask if inventory is None and sys.stdin.isatty() else None
     options = SshOptions(known_hosts=known_hosts, identity=identity, ask=ask)
-    _require_sense(
-        bootstrap=bootstrap,
-        dry_run=dry_run,
-        inventory=inventory is not None,
-        needs={"--wheelhouse": wheelhouse, "--trust": trusted, "--service": service},
-    )
+    provision = {"--wheelhouse": wheelhouse, "--trust": trusted, "--service": service}
+    careful = {"--parallel": parallel, "--canary": canary, "--max-failures": max_failures, "--resume": resume or None}
+    _require_sense(bootstrap=bootstrap, dry_run=dry_run, inventory=inventory is not None, needs=provision)
     if inventory is not None:
         _require_absent("--inventory", {"--device": device, "--to": to})
-        cargo = flashing.cargo(_located(bundle))
-        if dry_run:
-            fleet.dry_run(cargo, inventory, how=how, options=options, parallel=parallel, json=json)
-            return
-        rollout = Rollout(parallel=parallel, canary=canary, max_failures=max_failures)
-        fleet.run(cargo, inventory, rollout=rollout, how=how, options=options, resume=resume, json=json)
+        _fleet(bundle, inventory, careful, how, options, dry_run=dry_run, json=json)
         return
+    if named := [name for name, value in careful.items() if value is not None]:
+        raise ConfigError(f"{' and '.join(named)}: expected with --inventory only")
     if device is None or to is None:
         raise ConfigError("flash: expected --device ID and --to ADDRESS, or --inventory FILE")
+    if bootstrap:
+        _bootstrap(to, device, options, wheelhouse, trusted, service=service)
+    _one(bundle, device, to, how, options, dry_run=dry_run, json=json)
+
+
+def _one(bundle: str, device: str, to: str, how: Installing, options: SshOptions, *, dry_run: bool, json: bool) -> None:
+    """Flash one device and show what came of it."""
+    import asyncio
+
+    from edgemed import targets
+    from edgemed.device import flash as flashing
+    from edgemed.device.transports import address, opening
+
     target = targets.load(device)
     cargo = flashing.cargo(_located(bundle))
-    address = addresses.parse(to, target)
-    if bootstrap:
-        _bootstrap(address, device, options, wheelhouse, trusted, service=service)
-    way = opening.opened(address, device=device, options=options)
+    way = opening.opened(address.parse(to, target), device=device, options=options)
     if dry_run:
         _print_plan(asyncio.run(_drawn(cargo, way, device, how)), json=json)
         return
     with progress.transfer() as bars:
         report = asyncio.run(_flashed(cargo, way, device, how, bars))
     _print_report(report, json=json)
+
+
+def _fleet(
+    bundle: str,
+    inventory: Path,
+    given: dict[str, Any],
+    how: Installing,
+    options: SshOptions,
+    *,
+    dry_run: bool,
+    json: bool,
+) -> None:
+    """Flash the devices of an inventory and show what came of each."""
+    from edgemed.cli import fleet
+    from edgemed.device import flash as flashing
+    from edgemed.device.fleet import Rollout
+
+    cargo = flashing.cargo(_located(bundle))
+    named = {"parallel": given["--parallel"], "canary": given["--canary"], "max_failures": given["--max-failures"]}
+    rollout = Rollout(**{name: value for name, value in named.items() if value is not None})
+    if dry_run:
+        fleet.dry_run(cargo, inventory, how=how, options=options, parallel=rollout.parallel, json=json)
+        return
+    fleet.run(cargo, inventory, rollout=rollout, how=how, options=options, resume=bool(given["--resume"]), json=json)
 
 
 def _require_absent(other: str, given: dict[str, object]) -> None:
@@ -126,7 +155,7 @@ def _require_sense(*, bootstrap: bool, dry_run: bool, inventory: bool, needs: di
 
 
 def _bootstrap(
-    address: SshAddress | DirectoryAddress,
+    to: str,
     device: str,
     options: SshOptions,
     wheelhouse: Path | None,
@@ -137,13 +166,15 @@ def _bootstrap(
     """Provision one device, and say on stderr what came of it."""
     import asyncio
 
-    from edgemed import files
+    from edgemed import files, targets
     from edgemed.bundle import keys
     from edgemed.device import bootstrap as bootstraps
     from edgemed.device import wheelhouse as wheelhouses
+    from edgemed.device.transports import address as addresses
     from edgemed.device.transports import ssh
     from edgemed.device.transports.address import SshAddress
 
+    address = addresses.parse(to, targets.load(device))
     if not isinstance(address, SshAddress) or wheelhouse is None:
         raise ConfigError(f"--bootstrap: expected --to ssh://..., got {str(address)!r}: a folder runs nothing")
     house = wheelhouses.read(wheelhouse)

@@ -94,10 +94,10 @@ def screen(
 def _from_store(store: Path | None, others: list[object], *, backend: str | None, threads: int) -> Screener:
     """Return a screener for the active bundle of a store: that of the command line, or this device's."""
     from edgemed.cli import output
-    from edgemed.device import screening
+    from edgemed.device import places, screening
     from edgemed.device import store as stores
 
-    path = store or stores.found_path()
+    path = store or places.found()
     if store is None and not (path / stores.FORMAT).exists():
         from edgemed import shipped
 

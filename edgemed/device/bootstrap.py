@@ -36,7 +36,7 @@ from edgemed.targets import architecture
 __all__ = ["Bootstrapped", "bootstrap", "unit"]
 
 _GROWTH = 4  # times the wheels' size that an installed environment takes; measured: 3.1
-_ASK_LIMIT_S = 120.0
+_ASK_LIMIT_S = 300.0
 _INSTALL_LIMIT_S = 3600.0  # under emulation pip takes minutes
 _UNIT = "edgemed-watch.service"
 _UNIT_PATH = f"/etc/systemd/system/{_UNIT}"

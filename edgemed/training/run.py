@@ -138,7 +138,10 @@ def separation(recipe: Recipe) -> str:
     ways = ["patient"] if known else []
     if limit is not None:
         ways.append(f"near-duplicate (28 x 28 thumbnails that correlate above {limit:g})")
-    return f"Validation shares no {' and no '.join(ways)} with train" + ("." if known else "; patients are not known.")
+    apart = f"Validation shares no {' and no '.join(ways)} with train" + ("." if known else "; patients are not known.")
+    if recipe.data.splits.like_test == "keep":
+        return apart
+    return f"{apart} Neither holds a picture that shows {'nearly ' * (limit is not None)}the same as a test picture."
 
 
 def described(

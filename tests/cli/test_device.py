@@ -18,7 +18,7 @@ from edgemed import __version__, schema, targets
 from edgemed.bundle import archive, keys, trust
 from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.cli import main
-from edgemed.device import contents, install, lock
+from edgemed.device import contents, install, lock, places
 from edgemed.device import store as stores
 from edgemed.runtime import backends
 from tests.bundle.tiny import KEY, OTHER
@@ -154,9 +154,9 @@ def test_words_of_every_verb(run: Ran) -> None:
 
 def test_store_of_the_device_needs_no_option(run: Ran, home: Path) -> None:
     assert run("device", "init", "--trust", "my.pub")[0] == 0
-    put(stores.found_path(), 1)
+    put(places.found(), 1)
 
-    assert stores.found_path() == home / "data" / "edgemed" / "store"
+    assert places.found() == home / "data" / "edgemed" / "store"
     assert document(run, "screen", "scan.png")["bundle"]["version"] == "1.1.0"  # type: ignore[index]  # a dict
 
 

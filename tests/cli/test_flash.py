@@ -140,6 +140,10 @@ USAGE = {
         ["--inventory", "f.yaml", "--to", "/x", "--device", "coral-usb"],
         "--inventory: expected without --device and --to, which the inventory has for each device",
     ),
+    "fleet-options-alone": (
+        ["--resume", "--canary", "2", "--device", "coral-usb", "--to", "ssh://a/s"],
+        "--canary and --resume: expected with --inventory only",
+    ),
     "bootstrap-without-wheels": (
         ["--bootstrap", "--device", "coral-usb", "--to", "ssh://a/s"],
         "--bootstrap: expected with --wheelhouse DIR; make it with 'edgemed bundle wheelhouse'",

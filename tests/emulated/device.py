@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,9 @@ from tests.device import sshd  # noqa: E402 - the checkout is not on the path be
 
 TARGET, PYTHON = "generic-aarch64", "3.11"  # Debian 12's
 STORE = "/var/lib/edgemed"
+# What the shipped bundles' tolerance was measured on, a Raspberry Pi 5's. qemu's own choice has every extension there
+# is, and XNNPACK's i8mm kernels round otherwise: 1 LSB on 3 of 4 golden vectors, which the health check refuses.
+CPU = "cortex-a76"
 
 
 def main() -> int:
@@ -208,11 +212,13 @@ def _device(root: Path) -> Iterator[tuple[int, Path, Path]]:
         UsePAM no
         PermitRootLogin yes
         Subsystem sftp internal-sftp
+        SetEnv QEMU_CPU={CPU}
     """
     (folder / "config").write_text("\n".join(line.strip() for line in config.splitlines()), "utf-8")
     line = ["chroot", str(root), "/usr/sbin/sshd", "-D", "-e", "-f", "/root/sshd/config"]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(line, stderr=log, stdin=subprocess.DEVNULL)
+        environment = {**os.environ, "QEMU_CPU": CPU}
+        process = subprocess.Popen(line, stderr=log, stdin=subprocess.DEVNULL, env=environment)
         try:
             sshd.wait(port, process, folder / "log")
             yield port, identity, sshd.known(folder / "known_hosts", host_key, port)

@@ -28,7 +28,7 @@ from edgemed.errors import BundleError, DeviceError, InstallError, TargetMismatc
 __all__ = ["Session", "SshOptions", "connected"]
 
 _PIECE_BYTES = 256 << 10  # one step of the progress bar; SFTP splits it and keeps the pieces in flight together
-_STATUS_LIMIT_S = 120.0  # an emulated or loaded device starts Python slowly
+_STATUS_LIMIT_S = 300.0  # an emulated or loaded device starts Python slowly
 _INSTALL_LIMIT_S = 1800.0  # the health check has its own, far shorter limit on the device
 _READ_ONLY = 1  # ST_RDONLY of statvfs, as SFTP's statvfs@openssh.com extension gives it
 
