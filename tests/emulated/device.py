@@ -35,8 +35,8 @@ from tests.device import sshd  # noqa: E402 - the checkout is not on the path be
 TARGET, PYTHON = "generic-aarch64", "3.11"  # Debian 12's
 STORE = "/var/lib/edgemed"
 # XNNPACK picks its kernels after the processor, and only where it can read /sys. Measured on the shipped chest bundle's
-# golden vectors: a Cortex-A76 (a Raspberry Pi 5's) with /sys 0 LSB away, which is what the bundle states; without /sys 1;
-# qemu's own choice, with every extension there is, 133. The health check refuses the last two.
+# golden vectors: a Cortex-A76 (a Raspberry Pi 5's) with /sys 0 LSB away, which is what the bundle states; without /sys
+# 1 LSB; qemu's own choice, with every extension there is, 133 LSB. The health check refuses the last two.
 CPU = "cortex-a76"
 
 
