@@ -36,8 +36,8 @@ def threshold(criterion: Criterion, labels: NDArray[np.int64], scores: NDArray[n
     if criterion.sensitivity is not None:
         return statistics.threshold_for_sensitivity(labels, scores, criterion.sensitivity)
     if criterion.specificity is not None:
-        return _for_specificity(labels, scores, criterion.specificity)
-    return _of_equal_error(labels, scores)
+        return statistics.threshold_for_specificity(labels, scores, criterion.specificity)
+    return statistics.threshold_of_equal_error(labels, scores)
 
 
 def require_useful(criterion: Criterion, found: decision.OperatingPoint) -> None:
@@ -144,27 +144,3 @@ def _design_effect(right: NDArray[np.bool_], groups: NDArray[np.str_], share: fl
     residuals = np.bincount(place, weights=right.astype(np.float64)) - share * sizes
     variance = len(sizes) / (len(sizes) - 1) * float((residuals**2).sum()) / len(right) ** 2
     return variance / (share * (1.0 - share) / len(right))
-
-
-def _for_specificity(labels: NDArray[np.int64], scores: NDArray[np.float64], specificity: float) -> float:
-    """Return the lowest threshold that reaches a specificity; above the highest score the neighbour is 1."""
-    normal = np.sort(scores[labels == 0])
-    reached = np.arange(1, len(normal) + 1) / len(normal) >= specificity
-    lower = float(normal[int(np.argmax(reached))])
-    above = scores[scores > lower]
-    return _midway(lower, float(above.min()) if len(above) else 1.0)
-
-
-def _of_equal_error(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    """Return the threshold at which sensitivity and specificity differ least; of two, the more sensitive one."""
-    values = np.unique(scores)
-    sensitivity = 1.0 - np.searchsorted(np.sort(scores[labels == 1]), values, side="left") / (labels == 1).sum()
-    specificity = np.searchsorted(np.sort(scores[labels == 0]), values, side="left") / (labels == 0).sum()
-    best = int(np.argmin(np.abs(sensitivity - specificity)))
-    return _midway(float(values[best - 1]) if best else 0.0, float(values[best]))
-
-
-def _midway(lower: float, upper: float) -> float:
-    """Return a threshold that the lower score misses and the upper one reaches, between them where there is room."""
-    middle = lower + (upper - lower) / 2
-    return middle if lower < middle < upper else upper

@@ -22,7 +22,7 @@ LAYERS = (
     ("edgemed.bundle",),
     ("edgemed.imaging",),
     ("edgemed.tensors", "edgemed.tflite", "edgemed.targets", "edgemed.measure", "edgemed.statistics"),
-    ("edgemed.schema", "edgemed.files", "edgemed.native_output"),
+    ("edgemed.schema", "edgemed.files", "edgemed.native_output", "edgemed.pages"),
     ("edgemed.errors",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

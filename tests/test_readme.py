@@ -43,7 +43,7 @@ COMMANDS = _commands(get_command(app))
 @pytest.mark.parametrize("line", LINES)
 def test_command_line_of_the_readme_parses(line: str) -> None:
     words = shlex.split(line)[1:]
-    path = tuple(words[:2]) if tuple(words[:2]) in COMMANDS else tuple(words[:1])
+    path = next(tuple(words[:size]) for size in (3, 2, 1) if tuple(words[:size]) in COMMANDS)
     command = COMMANDS[path]
     context = command.context_class(command, info_name=" ".join(path))
     command.make_parser(context).parse_args(words[len(path) :])

@@ -69,7 +69,8 @@ def examined(folder: Path, data: Path, adults: Path | None) -> dict[str, Any]:
     dataset = sources.load(recipe.data.source, data)
     parts = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
     pictures = [dataset.read(int(index)).pixels for index in parts.validation]
-    labels = dataset.labels[parts.validation].astype(np.int64)
+    sick = dataset.abnormal.astype(np.int64)
+    labels = sick[parts.validation]
     logits = answers(model, recipe, pictures)
     scaling = statistics.platt(logits, labels)
     rule = Rule(slope=scaling.slope, intercept=scaling.intercept, rule_out=0.5)
@@ -84,7 +85,7 @@ def examined(folder: Path, data: Path, adults: Path | None) -> dict[str, Any]:
     if recipe.data.splits.test == HARD:
         hard = division.test_indices(dataset, recipe.data.splits)
         logits = answers(model, recipe, [dataset.read(int(index)).pixels for index in hard])
-        document[HARD] = figures(dataset.labels[hard].astype(np.int64), logits, rule)
+        document[HARD] = figures(sick[hard], logits, rule)
     if adults is not None:
         document["adults"] = of_adults(model, recipe, adults, rule)
     return document
@@ -96,10 +97,10 @@ def answers(model: Any, recipe: Any, pictures: list[NDArray[np.uint8]]) -> NDArr
     from edgemed.imaging.frame import Frame
     from edgemed.training import recipe as recipes
     from edgemed.training.batches import predict
-    from edgemed.training.validation import abnormality
 
     planes = np.stack([preprocess.apply(Frame(pixels=one, source="x"), recipe.preprocessing) for one in pictures])
-    return abnormality(predict(model, planes)["logit"], recipes.normal_indices(recipe))
+    logits = predict(model, planes)["logit"].astype(np.float64)
+    return np.asarray(recipes.meaning(recipe).abnormality(logits))
 
 
 def balanced(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -9,8 +9,6 @@ it names no image.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import resources
 
 from converters import parity
 from converters.jetson import Agreement
@@ -19,21 +17,12 @@ from converters.report.document import Report, table_rows
 from converters.report.fidelity import Fidelity, LayerError
 from converters.report.latency import Timing
 from converters.report.plots import Paired
+from edgemed.pages import Picture, render
 
 __all__ = ["render_html"]
 
 _TEMPLATE = "page.html.j2"
 _LAYERS_SHOWN = 15
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Picture:
-    """A plot with its heading, what it shows in words, and the text that stands for it where it is not seen."""
-
-    title: str
-    svg: str
-    caption: str
-    alt: str
 
 
 def render_html(report: Report, *, paired: Paired | None = None) -> str:
@@ -43,14 +32,9 @@ def render_html(report: Report, *, paired: Paired | None = None) -> str:
         report: the document.
         paired: answers of both models to the images of the gate part; without them two plots are left out.
     """
-    import jinja2
-
-    # Every value is escaped: names of layers and models are the user's own.
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(resources.files("converters.report").joinpath(_TEMPLATE).read_text("utf-8"))
-    return template.render(
+    return render(
+        "converters.report",
+        _TEMPLATE,
         report=report,
         rows=table_rows(report),
         failures=parity.failures(report.parity),
@@ -61,14 +45,14 @@ def render_html(report: Report, *, paired: Paired | None = None) -> str:
     )
 
 
-def _pictures(report: Report, paired: Paired | None) -> Iterator[_Picture]:
+def _pictures(report: Report, paired: Paired | None) -> Iterator[Picture]:
     mode = report.mode.value
     if report.fidelity is not None and any(error.own_snr_db is not None for error in report.fidelity.layers):
         yield _noise(report.fidelity)
     if paired is not None:
         yield from _answers(paired, mode)
     if any(line.scales for line in report.coverage.tensors):
-        yield _Picture(
+        yield Picture(
             title="Scales",
             svg=plots.scales(report.coverage),
             caption="What one step of the integers stands for. A kernel's line spans its channels: a long one means "
@@ -79,7 +63,7 @@ def _pictures(report: Report, paired: Paired | None) -> Iterator[_Picture]:
         yield _agreement(member, agreement)
     if report.latency is not None:
         fast, slow = report.latency.converted.p50_ms, report.latency.of_float.p50_ms
-        yield _Picture(
+        yield Picture(
             title="Latency on this machine",
             svg=plots.latencies(report.latency, converted=mode),
             caption=f"Share of {report.latency.runs} inferences of each model, taken in turns on LiteRT with XNNPACK, "
@@ -89,9 +73,9 @@ def _pictures(report: Report, paired: Paired | None) -> Iterator[_Picture]:
         )
 
 
-def _agreement(member: str, agreement: Agreement) -> _Picture:
+def _agreement(member: str, agreement: Agreement) -> Picture:
     furthest = max(abs(apart) for run in agreement.runs for apart, _ in run.logit_lsb)
-    return _Picture(
+    return Picture(
         title=f"{member} against TFLite",
         svg=plots.lsb_differences(agreement),
         caption=f"Differences of the logit on {agreement.n} validation images, in LSB of the int8 model, by "
@@ -101,9 +85,9 @@ def _agreement(member: str, agreement: Agreement) -> _Picture:
     )
 
 
-def _noise(fidelity: Fidelity) -> _Picture:
+def _noise(fidelity: Fidelity) -> Picture:
     worst = fidelity.layers[0]
-    return _Picture(
+    return Picture(
         title="Noise, layer by layer",
         svg=plots.layer_noise(fidelity),
         caption=f"The layers that add most, worst first, on {fidelity.planes} validation planes against "
@@ -114,18 +98,20 @@ def _noise(fidelity: Fidelity) -> _Picture:
     )
 
 
-def _answers(paired: Paired, mode: str) -> Iterator[_Picture]:
+def _answers(paired: Paired, mode: str) -> Iterator[Picture]:
     count, flipped = len(paired.labels), int(paired.flipped.sum())
-    yield _Picture(
+    yield Picture(
         title="Logits",
+        across=False,
         svg=plots.logits(paired, converted=mode),
         caption=f"{count} images of the gate part, each once. Both models at their own threshold decide {flipped} of "
         "them differently.",
         alt=f"Scatter of {count} logits, float against {mode}; {flipped} images are decided differently",
     )
     apart = abs(paired.scores_converted - paired.scores_float)
-    yield _Picture(
+    yield Picture(
         title="Differences of scores",
+        across=False,
         svg=plots.score_differences(paired, converted=mode),
         caption=f"Calibrated scores of the same images, each model by its own calibration: {apart.mean():.4f} apart in "
         f"the mean, {apart.max():.4f} at most.",

@@ -1,20 +1,11 @@
 """The plots of a conversion, each a scalable picture as text (SVG) that needs nothing from outside.
 
-Readable in grey print and with any colour vision: kinds differ in shape, filling or line as well as in colour.
-
-    svg = plots.layer_noise(report.fidelity)
-
-Source of the colours: Okabe and Ito, "Color Universal Design", 2008.
+svg = plots.layer_noise(report.fidelity)
 """
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,26 +14,12 @@ from converters.jetson import Agreement
 from converters.report.coverage import Coverage
 from converters.report.fidelity import Fidelity, LayerError
 from converters.report.latency import Latency
+from edgemed.pages import drawing
 from edgemed.runtime.interpreter import Kernels
 
 __all__ = ["Paired", "latencies", "layer_noise", "logits", "lsb_differences", "scales", "score_differences"]
 
-_BLUE, _ORANGE, _INK, _FAINT = "#0072B2", "#D55E00", "#222222", "#9a9a9a"
 _LAYERS_SHOWN = 20
-_STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
-    "font.size": 10,
-    "svg.fonttype": "path",  # the page looks the same wherever it is opened
-    "svg.hashsalt": "edgemed",  # equal reports give equal pages
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": _INK,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "legend.frameon": False,
-}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -76,10 +53,14 @@ class Paired:
 def layer_noise(fidelity: Fidelity) -> str:
     """Draw the signal-to-noise ratio of the worst layers: a bar for what each adds, a diamond for what has gathered."""
     shown = [error for error in fidelity.layers if error.own_snr_db is not None][:_LAYERS_SHOWN]
-    with _drawing(7.6, 1.1 + 0.27 * max(3, len(shown))) as (figure, axes):
+    with drawing.axes(7.6, 1.1 + 0.27 * max(3, len(shown))) as (figure, axes):
         places = np.arange(len(shown))
         axes.barh(
-            places, [error.own_snr_db or 0.0 for error in shown], color=_BLUE, height=0.62, label="the layer alone"
+            places,
+            [error.own_snr_db or 0.0 for error in shown],
+            color=drawing.BLUE,
+            height=0.62,
+            label="the layer alone",
         )
         gathered = [(place, error.snr_db) for place, error in enumerate(shown) if error.snr_db is not None]
         axes.plot(
@@ -87,15 +68,15 @@ def layer_noise(fidelity: Fidelity) -> str:
             [place for place, _ in gathered],
             *("D",),
             markerfacecolor="white",
-            markeredgecolor=_INK,
+            markeredgecolor=drawing.INK,
             markersize=5.5,
             linestyle="none",
             label="with all before it",
         )
         right = max((error.own_snr_db or 0.0 for error in shown), default=1.0)
         for place, error in enumerate(shown):
-            axes.text(right * 1.06, place, _cosine(error), va="center", fontsize=9, color=_INK)
-        axes.text(right * 1.06, -1.0, "cosine", va="center", fontsize=9, color=_INK)
+            axes.text(right * 1.06, place, _cosine(error), va="center", fontsize=9, color=drawing.INK)
+        axes.text(right * 1.06, -1.0, "cosine", va="center", fontsize=9, color=drawing.INK)
         axes.set_yticks(places, [_short(error.layer) for error in shown])
         axes.set_ylim(len(shown) - 0.4, -1.5)
         axes.set_xlim(min([0.0, *(value for _, value in gathered)]), right * 1.22)
@@ -103,7 +84,7 @@ def layer_noise(fidelity: Fidelity) -> str:
         axes.grid(visible=False, axis="y")
         axes.set_xticks([tick for tick in axes.get_xticks() if tick <= right])
         axes.legend(loc="upper center", bbox_to_anchor=(0.45, 1.0 + 0.55 / figure.get_figheight()), ncols=2)
-        return _svg(figure)
+        return drawing.svg(figure)
 
 
 def _cosine(error: LayerError) -> str:
@@ -116,11 +97,11 @@ def _short(name: str) -> str:
 
 def logits(paired: Paired, *, converted: str) -> str:
     """Draw each image's logit by both models, with both thresholds; flipped images are ringed."""
-    with _drawing(5.6, 5.2) as (figure, axes):
+    with drawing.axes(5.6, 5.2) as (figure, axes):
         both = np.concatenate([paired.logits_float, paired.logits_converted])
         ends = float(both.min()), float(both.max())
-        axes.plot(ends, ends, color=_FAINT, linewidth=1, label="equal")
-        for value, marker, colour, name in ((0, "o", _BLUE, "normal"), (1, "^", _ORANGE, "abnormal")):
+        axes.plot(ends, ends, color=drawing.FAINT, linewidth=1, label="equal")
+        for value, marker, colour, name in ((0, "o", drawing.BLUE, "normal"), (1, "^", drawing.ORANGE, "abnormal")):
             chosen = paired.labels == value
             axes.plot(
                 paired.logits_float[chosen],
@@ -140,63 +121,67 @@ def logits(paired: Paired, *, converted: str) -> str:
             "o",
             markersize=11,
             markerfacecolor="none",
-            markeredgecolor=_INK,
+            markeredgecolor=drawing.INK,
             markeredgewidth=1.4,
             linestyle="none",
             label=f"decided differently ({int(paired.flipped.sum())})",
         )
-        axes.axvline(paired.threshold_float, color=_INK, linestyle="--", linewidth=1, label="threshold, float")
+        axes.axvline(paired.threshold_float, color=drawing.INK, linestyle="--", linewidth=1, label="threshold, float")
         axes.axhline(
-            paired.threshold_converted, color=_INK, linestyle=":", linewidth=1.3, label=f"threshold, {converted}"
+            paired.threshold_converted, color=drawing.INK, linestyle=":", linewidth=1.3, label=f"threshold, {converted}"
         )
         axes.set_xlabel("logit, float")
         axes.set_ylabel(f"logit, {converted}")
         axes.legend(loc="upper left", fontsize=9)
-        return _svg(figure)
+        return drawing.svg(figure)
 
 
 def score_differences(paired: Paired, *, converted: str) -> str:
     """Draw how far the calibrated scores lie apart, image by image."""
-    with _drawing(5.6, 5.2) as (figure, axes):
+    with drawing.axes(5.6, 5.2) as (figure, axes):
         apart = paired.scores_converted - paired.scores_float
-        axes.hist(apart, bins=min(60, max(10, len(apart) // 8)), color=_BLUE, edgecolor="white", linewidth=0.5)
-        axes.axvline(0.0, color=_INK, linewidth=1)
+        axes.hist(apart, bins=min(60, max(10, len(apart) // 8)), color=drawing.BLUE, edgecolor="white", linewidth=0.5)
+        axes.axvline(0.0, color=drawing.INK, linewidth=1)
         low, high = np.percentile(apart, [2.5, 97.5])
         for edge, name in ((low, "95 % of images lie between"), (high, None)):
-            axes.axvline(edge, color=_INK, linestyle="--", linewidth=1, label=name)
+            axes.axvline(edge, color=drawing.INK, linestyle="--", linewidth=1, label=name)
         axes.set_xlabel(f"score, {converted} minus float")
         axes.set_ylabel("images")
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=9)
-        return _svg(figure)
+        return drawing.svg(figure)
 
 
 def lsb_differences(agreement: Agreement) -> str:
     """Draw how many logits of an ONNX file lie how many LSB from TFLite's, for each set of kernels."""
-    with _drawing(7.6, 2.6) as (figure, axes):
+    with drawing.axes(7.6, 2.6) as (figure, axes):
         for place, run in enumerate(agreement.runs):
             apart, counts = np.array(run.logit_lsb).T
             label = "as written" if run.kernels is Kernels.REFERENCE else "onnxruntime's fusions"
-            style = {"color": _BLUE} if place == 0 else {"facecolor": "none", "edgecolor": _ORANGE, "hatch": "////"}
+            style = (
+                {"color": drawing.BLUE}
+                if place == 0
+                else {"facecolor": "none", "edgecolor": drawing.ORANGE, "hatch": "////"}
+            )
             axes.bar(apart + 0.4 * (place - 0.5), counts, width=0.36, label=label, **style)
         axes.set_xlabel("ONNX minus TFLite, LSB of the logit")
         axes.set_ylabel("images")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
-        return _svg(figure)
+        return drawing.svg(figure)
 
 
 def scales(coverage: Coverage) -> str:
     """Draw the scales of kernels (smallest to largest channel) and activations in the order of the graph."""
     computed = {index: place for place, step in enumerate(coverage.steps) for index in step.outputs}
     read = {index: step.index for step in reversed(coverage.steps) for index in step.inputs}
-    with _drawing(7.6, 3.4) as (figure, axes):
+    with drawing.axes(7.6, 3.4) as (figure, axes):
         kernels = [line for line in coverage.tensors if line.is_constant and line.scales and line.dtype == "int8"]
         kernels = [line for line in kernels if line.index in read and len(line.shape) > 1]
         axes.vlines(
             [read[line.index] for line in kernels],
             [line.scale_low for line in kernels],
             [line.scale_high for line in kernels],
-            color=_ORANGE,
+            color=drawing.ORANGE,
             linewidth=3.5,
             label="kernel, over its channels",
         )
@@ -207,7 +192,7 @@ def scales(coverage: Coverage) -> str:
             "o",
             markersize=4.5,
             markerfacecolor="white",
-            markeredgecolor=_BLUE,
+            markeredgecolor=drawing.BLUE,
             markeredgewidth=1.3,
             linestyle="none",
             label="activation",
@@ -217,15 +202,15 @@ def scales(coverage: Coverage) -> str:
         axes.set_xlabel("operator, in the order of the graph")
         axes.set_ylabel("scale, real units a step")
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2, fontsize=9)
-        return _svg(figure)
+        return drawing.svg(figure)
 
 
 def latencies(latency: Latency, *, converted: str) -> str:
     """Draw the share of inferences that are done within a time, of both models."""
-    with _drawing(7.6, 3.2) as (figure, axes):
+    with drawing.axes(7.6, 3.2) as (figure, axes):
         for timing, name, colour, line in (
-            (latency.converted, converted, _BLUE, "-"),
-            (latency.of_float, "float", _ORANGE, "--"),
+            (latency.converted, converted, drawing.BLUE, "-"),
+            (latency.of_float, "float", drawing.ORANGE, "--"),
         ):
             samples = np.sort(timing.samples_ms)
             share = np.arange(1, len(samples) + 1) / len(samples)
@@ -238,27 +223,4 @@ def latencies(latency: Latency, *, converted: str) -> str:
         axes.set_xlabel("milliseconds an inference")
         axes.set_ylabel("inferences done, %")
         axes.legend(loc="lower right")
-        return _svg(figure)
-
-
-@contextmanager
-def _drawing(width: float, height: float) -> Iterator[tuple[Any, Any]]:
-    """Give a figure of so many inches and its axes; matplotlib's state, which is global, is left as it was."""
-    import matplotlib
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasSVG(figure)
-        yield figure, figure.add_subplot()
-
-
-def _svg(figure: Any) -> str:
-    raw = io.StringIO()
-    figure.savefig(raw, format="svg", metadata={"Date": None, "Creator": None}, transparent=True, dpi=150)
-    text = raw.getvalue()
-    # Of the document only the picture: the page has its own head, and its own words for what is drawn.
-    drawn = text[text.index("<svg") :]
-    # Every plot numbers its groups alike, and a page may hold a name once.
-    return re.sub(r'<metadata>.*?</metadata>|(?<=<g) id="[^"]*"', "", drawn, flags=re.DOTALL)
+        return drawing.svg(figure)

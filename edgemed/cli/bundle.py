@@ -23,9 +23,6 @@ _PARTS = {"card": "card.md", "sbom": "sbom.cdx.json", "decision": "decision.json
 _WORDS = {"card": "model card", "sbom": "bill of materials", "decision": "decision document"}
 
 app = typer.Typer(help="Build, show, compare, check and sign bundles.", no_args_is_help=True)
-app.command(cls=Once)(diff.diff)
-app.command(cls=Once)(encrypt.encrypt)
-app.command(cls=Once)(overlay.overlay)
 
 
 @app.command(cls=Once)
@@ -129,7 +126,7 @@ def verify(
         output.fields([*lines, *(("signed by", keyid) for keyid in accepted)])
 
 
-@app.command(cls=Once)
+@app.command(cls=Once, short_help="Add signatures to a bundle or an overlay.")
 def sign(
     path: Path = typer.Argument(..., metavar="FILE", help="Bundle or decision overlay to sign."),
     *,
@@ -153,6 +150,11 @@ def sign(
     else:
         shown = [("signed", signed.title), *(("signed by", keyid) for keyid in signed.keyids)]
         output.fields([*shown, ("written", f"{out}, {len(signed.raw)} bytes")])
+
+
+app.command(cls=Once, short_help="Say in words what changed between two bundles.")(diff.diff)
+app.command(cls=Once, short_help="Sign newer thresholds for the model of a bundle.")(overlay.overlay)
+app.command(cls=Once, short_help="Encrypt a bundle to one or several devices.")(encrypt.encrypt)
 
 
 def located(bundle: str, named: list[Path]) -> tuple[Path, Trust | None]:

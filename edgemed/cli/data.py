@@ -20,6 +20,7 @@ __all__ = ["app"]
 app = typer.Typer(help="Check labelled images before training.", no_args_is_help=True)
 
 _NAMED = 3  # files that a row of the table names
+_FAULTS = 10  # unreadable files that are named with the reason
 
 
 @app.callback()
@@ -73,7 +74,6 @@ def _described(path: Path, recipe: str | None, given: Given) -> Described:
         return inspection.guess(path, given)
     if given != inspection.Given():
         raise ConfigError("--recipe: says where labels, splits and patients stand; drop --source and the columns")
-    # Its preprocessing plays no part here; a recipe without one is as good.
     return inspection.by_recipe(recipes.load(recipe), path)
 
 
@@ -100,6 +100,11 @@ def _write(checked: Checked, sheet: Path | None, out: Path | None) -> None:
 def _show(path: Path, checked: Checked) -> None:
     document = checked.document
     output.fields(_lines(path, document))
+    faults = list(checked.subject.traits.faults.values())
+    for fault in faults[:_FAULTS]:
+        output.note(f"unreadable: {fault}")
+    if len(faults) > _FAULTS:
+        output.note(f"and {len(faults) - _FAULTS} more that cannot be read")
     rows = ((one.split, one.label, str(one.images), _or_dash(one.patients)) for one in document.counts)
     output.table(("split", "label", "images", "patients"), rows)
     if document.differences:

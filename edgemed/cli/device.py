@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from edgemed.cli import arguments, output
+from edgemed.cli import arguments, device_report, output
 from edgemed.cli.arguments import Once
-from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgemed.bundle.roles import Trust
-    from edgemed.device.contents import Contents
-    from edgemed.device.health import Health
-    from edgemed.device.install import Installed
-    from edgemed.device.store import Held, Store
+    from edgemed.device.store import Store
 
 __all__ = ["app"]
 
@@ -46,11 +42,10 @@ def init(
 ) -> None:
     """Make a store: folders, this device's own keys, and whose bundles it takes. One that is there already is kept."""
     from edgemed import targets
-    from edgemed.device import provision
-    from edgemed.device import store as stores
+    from edgemed.device import places, provision
 
     target_id = target or targets.generic_id()
-    path = store or stores.default_path(targets.load(target_id).store.path)
+    path = store or places.default(targets.load(target_id).store.path)
     made = provision.init(path, target=target_id, trust=_trust(trusted))
     keyids = [key.keyid for key in made.trust.root.every_key]
     result = "made" if made.is_new else "unchanged"
@@ -92,7 +87,7 @@ def install(
     from edgemed.device import install as installs
 
     done = installs.install(_opened(store), file, tentative=tentative, strict_latency=strict_latency)
-    _show_installed(done, json=json)
+    device_report.show_installed(done, json=json)
 
 
 @app.command("import", cls=Once)
@@ -111,7 +106,7 @@ def import_folder(
         output.note(f"edgemed: passed over: {sentence}")
     if done.answer is None:
         output.note(f"edgemed: {done.choice.folder}: cannot be written, so no answer was left there")
-    _show_installed(done.installed, json=json)
+    device_report.show_installed(done.installed, json=json)
 
 
 @app.command(cls=Once)
@@ -121,11 +116,11 @@ def status(store: Path | None = _STORE, json: bool = _JSON) -> None:
 
     opened = _opened(store)
     found = contents.read(opened)
-    _warn(found.warnings)
+    device_report.warn(found.warnings)
     if json:
-        output.print_json(_status(opened, found))
+        output.print_json(device_report.document(opened, found))
         return
-    output.fields(_status_lines(opened, found))
+    output.fields(device_report.lines(opened, found))
 
 
 @app.command(cls=Once)
@@ -134,7 +129,7 @@ def commit(store: Path | None = _STORE, json: bool = _JSON) -> None:
     from edgemed.device import switch
 
     opened = _opened(store)
-    _show_active(opened, switch.commit(opened), json=json)
+    device_report.show_active(opened, switch.commit(opened), json=json)
 
 
 @app.command(cls=Once)
@@ -143,7 +138,7 @@ def rollback(store: Path | None = _STORE, json: bool = _JSON) -> None:
     from edgemed.device import switch
 
     opened = _opened(store)
-    _show_active(opened, switch.rollback(opened), json=json)
+    device_report.show_active(opened, switch.rollback(opened), json=json)
 
 
 @app.command("trust", cls=Once)
@@ -205,9 +200,10 @@ def history(store: Path | None = _STORE, json: bool = _JSON) -> None:
 
 def _opened(path: Path | None) -> Store:
     """Return the store that was named, or the one of this device."""
+    from edgemed.device import places
     from edgemed.device import store as stores
 
-    return stores.open_store(path or stores.found_path())
+    return stores.open_store(path or places.found())
 
 
 def _trust(paths: list[Path]) -> Trust:
@@ -215,119 +211,3 @@ def _trust(paths: list[Path]) -> Trust:
     from edgemed.bundle import roles, trusted
 
     return trusted.from_files(paths) if paths else roles.of_keys([shipped.demo_key()])
-
-
-def _show_installed(done: Installed, *, json: bool) -> None:
-    health = done.health
-    _warn((*done.warnings, *(() if health is None else (*health.warnings, *(f"slow: {one}" for one in health.slow)))))
-    if json:
-        output.print_json(
-            {
-                "result": done.result.value,
-                "bundle": _bundle(done.active),
-                "slot": done.active.slot,
-                "previous": _bundle(done.previous),
-                "health": health,
-            }
-        )
-        return
-    lines = [(done.result.value, str(done.active)), ("slot", done.active.slot), ("previous", _named(done.previous))]
-    output.fields([*lines, *(() if health is None else _health_lines(health))])
-
-
-def _health_lines(health: Health) -> list[tuple[str, str]]:
-    allowed = "no tolerance stated" if health.allowed_logit_lsb is None else f"{health.allowed_logit_lsb} allowed"
-    golden = f"{health.vectors} vectors {health.golden}, logit at most {health.logit_lsb} LSB away ({allowed})"
-    times = [
-        (f"{one.stage} time", f"median {one.p50_ms:.2f}, worst {one.worst_ms:.2f}, budget {one.limit_ms:g} ms")
-        for one in health.stages
-    ]
-    return [("golden", golden), ("runs", f"{health.member} on {health.backend}, {health.architecture}"), *times]
-
-
-def _show_active(store: Store, found: Contents, *, json: bool) -> None:
-    _warn(found.warnings)
-    if json:
-        output.print_json(_status(store, found))
-    else:
-        output.fields([("active", _named(found.active)), ("previous", _named(found.previous))])
-
-
-def _status(store: Store, found: Contents) -> dict[str, Any]:
-    """Return the document of ``device status``."""
-    from edgemed import __version__
-
-    name = found.active.bundle.manifest.name if found.active else None
-    attempt = found.state.attempt
-    return {
-        "store": store.path,
-        "target": store.target,
-        "device": _device_id(store),
-        "runtime": __version__,
-        "active": None if found.active is None else {**_known(found.active), "slot": found.active.slot},
-        "tentative": None if found.tentative is None else {"starts_left": found.tentative.starts_left},
-        "previous": None if found.previous is None else {**_known(found.previous), "slot": found.previous.slot},
-        "release_floor": 0 if name is None else found.floor(name),
-        "release_floors": found.state.floors,
-        "unfinished": attempt,
-        "events": found.state.events,
-        "free_bytes": _free_bytes(store),
-        "warnings": found.warnings,
-    }
-
-
-def _status_lines(store: Store, found: Contents) -> list[tuple[str, str]]:
-    shown = _status(store, found)
-    trial = f", tentative: {found.tentative.starts_left} starts left" if found.tentative else ""
-    lines = [
-        ("store", str(store.path)),
-        ("target", store.target),
-        ("device", shown["device"] or "-"),
-        ("active", _named(found.active) + trial),
-        ("previous", _named(found.previous)),
-        ("release floor", str(shown["release_floor"])),
-        ("free", f"{shown['free_bytes']} bytes"),
-    ]
-    attempt = found.state.attempt
-    return lines if attempt is None else [*lines, ("unfinished", f"install of {attempt.name} {attempt.version}")]
-
-
-def _known(held: Held) -> dict[str, Any]:
-    manifest = held.bundle.manifest
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "digest": held.bundle.digest,
-        "release": manifest.release,
-    }
-
-
-def _bundle(held: Held | None) -> dict[str, Any] | None:
-    return None if held is None else _known(held)
-
-
-def _named(held: Held | None) -> str:
-    return "none" if held is None else f"{held}, release {held.bundle.manifest.release}, slot {held.slot}"
-
-
-def _device_id(store: Store) -> str | None:
-    """Return the device's id where this user may read it."""
-    from edgemed.device import identity
-    from edgemed.errors import DeviceError
-
-    try:
-        return identity.read(store.fs, store.path / "identity").device_id
-    except (DeviceError, ConfigError):
-        return None
-
-
-def _free_bytes(store: Store) -> int:
-    try:
-        return store.fs.free_bytes(store.path)
-    except OSError:
-        return 0
-
-
-def _warn(sentences: tuple[str, ...]) -> None:
-    for sentence in sentences:
-        output.note(f"edgemed: {sentence}")

@@ -1,4 +1,4 @@
-"""``edgemed evaluate``: accuracy of a signed bundle on labelled images, with intervals."""
+"""``edgemed evaluate``: accuracy of a run, a saved model or a bundle on labelled images, with intervals."""
 
 from __future__ import annotations
 
@@ -7,61 +7,104 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from edgemed.errors import ConfigError
+
 if TYPE_CHECKING:
-    from edgemed.training.evaluation import Evaluation
+    from edgemed.cli.progress import Bars
+    from edgemed.training.evaluation.procedure import Candidate, Done
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    bundle: str = typer.Argument(..., metavar="BUNDLE", help="Bundle file, or the name of a shipped one."),
+    subject: str = typer.Argument(
+        ...,
+        metavar="SUBJECT",
+        help="Run folder, .keras or .tflite file, bundle file, or the name of a shipped bundle.",
+    ),
     *,
-    data: Path = typer.Option(..., help="Folder of the data set."),
-    split: str = typer.Option("test", help="train, validation or test."),
-    recipe: str | None = typer.Option(None, help="Recipe that names the data's columns. Default: the bundle's name."),
+    data: Path | None = typer.Option(None, help="Folder of the data set. Default: where the run found it."),
+    split: str | None = typer.Option(None, help="train, validation or test. Default: validation; for a bundle test."),
+    recipe: str | None = typer.Option(
+        None, help="Recipe that names the data's columns. Default: the run's own, or the bundle's name."
+    ),
+    prevalence: list[float] = typer.Option(
+        [], metavar="SHARE", help="Share of abnormals to state predictive values for, e.g. 0.02; may be repeated."
+    ),
+    subgroup: list[str] = typer.Option(
+        [], metavar="ATTRIBUTE", help="Attribute of the data to split the figures by, e.g. site; may be repeated."
+    ),
+    compare: str | None = typer.Option(
+        None, metavar="OTHER", help="Another run, model or bundle, to compare on the same images."
+    ),
+    ood: list[str] = typer.Option(
+        [], metavar="NAME=PATH", help="Folder, picture or zip of what the bundle should refuse; may be repeated."
+    ),
+    report: Path | None = typer.Option(None, metavar="HTML", help="Write a page with tables, plots and worst errors."),
+    input_range: tuple[float, float] | None = typer.Option(
+        None, metavar="LOW HIGH", help="What grey levels 0 and 255 stood for when a .keras file was trained."
+    ),
     trusted: list[Path] = typer.Option([], "--trust", metavar="KEY", help="Public key to trust; may be repeated."),
     backend: str | None = typer.Option(None, help="litert or tflite-runtime. Default: the first that is installed."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
-    """Evaluate a bundle's int8 model and decisions on one split; needs no TensorFlow.
+    """Evaluate a model's answers and decisions on one split; a bundle or a .tflite needs no TensorFlow.
 
-    Test images should be looked at once, when everything else is decided.
+    A model without thresholds of its own takes them from validation. Test images should be looked at once, when
+    everything else is decided.
     """
-    from edgemed.bundle import keys
-    from edgemed.cli import output, progress
-    from edgemed.runtime.screener import Screener
-    from edgemed.training import evaluate as evaluation
-    from edgemed.training import recipe as recipes
-    from edgemed.training import sources
+    from edgemed.cli import evaluations, extras, output, progress
+    from edgemed.training.evaluation import procedure
 
-    screener = Screener.open(bundle, keys=tuple(map(keys.read_public, trusted)) or None, backend=backend)
-    # The recipe of a model from elsewhere may have no steps of its own; the bundle has those that count.
-    chosen = recipes.load(recipe or screener.bundle.manifest.name, preprocessing=screener.preprocessing)
-    dataset = sources.load(chosen.data.source, data)
-    indices = evaluation.select(screener.bundle, dataset, chosen, split)
+    # In the order of their cost: what may fail comes before what takes long.
+    request = procedure.Request(
+        data=data,
+        split=split,
+        prevalences=tuple(dict.fromkeys(prevalence)),
+        attributes=tuple(dict.fromkeys(subgroup)),
+        elsewhere=_elsewhere(ood),
+    )
+    if report is not None:
+        extras.require("train", modules=("matplotlib", "jinja2"))
+        output.require_writable(report, option="--report")
+
+    keys = tuple(trusted)
+    candidate = evaluations.opened(subject, recipe=recipe, trusted=keys, backend=backend, input_range=input_range)
+    other = None
+    if compare is not None:
+        other = evaluations.opened(compare, recipe=candidate.recipe, trusted=keys, backend=backend)
     with progress.bars() as bars:
-        bars.start(f"evaluate {split}", len(indices))
-        result = evaluation.evaluate(screener, dataset, indices, recipe=chosen, split=split, progress=bars.advance)
+        done = procedure.carried_out(candidate, request, other=other, progress=bars)
+        if report is not None:
+            output.write_file(report, _page(candidate, done, bars), option="--report")
     if json:
-        output.print_json(result)
+        output.print_json(done.evaluation)
     else:
-        output.fields(_lines(result))
+        from edgemed.cli import figures
+
+        output.fields(figures.lines(done.evaluation))
+    if report is not None:
+        output.note(f"{report}: written; source pictures of the worst errors are in it, with any text burned into them")
 
 
-def _lines(result: Evaluation) -> list[tuple[str, str]]:
-    patients = "" if result.resamples is None else f" of {result.n_groups} patients"
-    lines = [
-        ("bundle", f"{result.bundle['name']} {result.bundle['version']} on {result.backend}"),
-        ("recipe", f"{result.recipe}, seed {result.seed}"),
-        ("images", f"{result.n} {result.split}{patients}, {result.n_abnormal} abnormal; {result.unscored} not scored"),
-        ("AUC", str(result.auc)),
-        ("Brier, ECE", f"{result.brier:.4f}, {result.expected_calibration_error:.4f}"),
-    ]
-    for point in result.operating_points:
-        lines.append((point.name, f"threshold {point.threshold:.4f}, {point.criterion}"))
-        for name in ("sensitivity", "specificity", "ppv", "npv", "accuracy"):
-            figure = getattr(point, name)
-            lines.append((f"  {name}", "no such images" if figure is None else str(figure)))
-    lines.append(("decisions", ", ".join(f"{count} {name}" for name, count in result.decisions.items())))
-    lines.append(("intervals", result.interval))
-    return lines
+def _elsewhere(given: list[str]) -> dict[str, Path]:
+    """Return the sets of ``--ood`` by name.
+
+    Raises:
+        ConfigError: one is not NAME=PATH, or a name is given twice.
+    """
+    found: dict[str, Path] = {}
+    for text in given:
+        name, mark, path = text.partition("=")
+        if not (name and mark and path):
+            raise ConfigError(f"--ood: expected NAME=PATH, got {text!r}; e.g. photos=folder/")
+        if name in found:
+            raise ConfigError(f"--ood: {name}: given more than once; give each set a name of its own")
+        found[name] = Path(path)
+    return found
+
+
+def _page(candidate: Candidate, done: Done, bars: Bars) -> bytes:
+    from edgemed.training.report import render_html
+
+    return render_html(candidate, done, progress=bars).encode("utf-8")

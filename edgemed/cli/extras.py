@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import logging
 import os
+from collections.abc import Sequence
 
 from edgemed.errors import MissingDependencyError
 
@@ -19,13 +20,17 @@ _LOGGER = logging.getLogger(__name__)
 _MODULES = {"train": ("keras", "tensorflow", "sklearn", "matplotlib", "jinja2")}
 
 
-def require(extra: str) -> None:
+def require(extra: str, *, modules: Sequence[str] | None = None) -> None:
     """Return when the libraries of an extra are installed; nothing is imported.
+
+    Args:
+        extra: its name.
+        modules: those of it that the command needs; None for all.
 
     Raises:
         MissingDependencyError: one is absent; the message says what to install.
     """
-    missing = [name for name in _MODULES[extra] if importlib.util.find_spec(name) is None]
+    missing = [name for name in modules or _MODULES[extra] if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingDependencyError(
             f"{', '.join(missing)}: not installed; this command needs the extra {extra!r} (Python 3.11 or newer): "

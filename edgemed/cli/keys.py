@@ -13,9 +13,6 @@ from edgemed.errors import ConfigError
 __all__ = ["app"]
 
 app = typer.Typer(help="Make keys and trust roots, and list the keys you trust.", no_args_is_help=True)
-app.add_typer(roots.app, name="root")
-app.command(cls=Once)(roots.rotate)
-app.command(cls=Once)(roots.revoke)
 
 
 @app.command(cls=Once)
@@ -84,3 +81,8 @@ def show(json: bool = typer.Option(False, "--json", help="Print one JSON documen
         output.fields((key.keyid, f"in {folder}") for key in trusted)
     else:
         output.note(f"no trusted keys in {folder}; add one with 'edgemed keys trust FILE.pub'")
+
+
+app.add_typer(roots.app, name="root")
+app.command(cls=Once, short_help="Make the trust root that follows one, with other keys.")(roots.rotate)
+app.command(cls=Once, short_help="Make the trust root in which keys count for nothing.")(roots.revoke)

@@ -32,6 +32,7 @@ __all__ = [
     "note",
     "print_json",
     "printable",
+    "require_writable",
     "secure_streams",
     "table",
     "write_file",
@@ -128,6 +129,23 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
+
+
+def require_writable(path: Path, *, option: str = "--out") -> None:
+    """Return when `write_file` could write a result: minutes of work should not end at a path that is taken.
+
+    Raises:
+        ConfigError: a folder lies there, or the folder above is missing or cannot be written.
+    """
+    parent = path.parent
+    if path.is_dir():
+        raise ConfigError(f"{option}: {path}: expected a file to write, found a folder; choose another place")
+    if not parent.is_dir():
+        raise ConfigError(
+            f"{option}: {path}: cannot be written: {parent} is no folder; make it, or choose another place"
+        )
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{option}: {path}: cannot be written: {parent} is read-only; choose another place")
 
 
 def write_file(path: Path, raw: bytes, *, option: str = "--out") -> None:

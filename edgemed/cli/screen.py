@@ -93,13 +93,11 @@ def screen(
 
 def _from_store(store: Path | None, others: list[object], *, backend: str | None, threads: int) -> Screener:
     """Return a screener for the active bundle of a store: that of the command line, or this device's."""
-    from edgemed import targets
     from edgemed.cli import output
+    from edgemed.device import places, screening
     from edgemed.device import store as stores
-    from edgemed.device import switch
-    from edgemed.runtime.screener import Screener
 
-    path = store or stores.found_path()
+    path = store or places.found()
     if store is None and not (path / stores.FORMAT).exists():
         from edgemed import shipped
 
@@ -110,13 +108,10 @@ def _from_store(store: Path | None, others: list[object], *, backend: str | None
     for name, given in zip(("--trust", "--overlay", "--target"), others, strict=True):
         if given:
             raise ConfigError(f"{name}: is of no use with a store, which has its own; leave it away, or give --bundle")
-    opened = stores.open_store(path)
-    found = switch.start(opened)
-    for sentence in found.warnings:
+    opened = screening.open_screener(path, backend=backend, threads=threads)
+    for sentence in opened.warnings:
         output.note(f"edgemed: {sentence}")
-    # The generic target needs no look at its file, which would cost every start the import of YAML.
-    target = None if opened.target == targets.generic_id() else opened.target
-    return Screener.open(switch.decided(opened, found), target=target, backend=backend, threads=threads)
+    return opened.screener
 
 
 def _require_none_of_store(store: Path | None) -> None:

@@ -27,6 +27,7 @@ class Given:
     teachers: tuple[Path, ...]
     resume: bool
     folds: int | None
+    curves: Path | None
 
 
 def train(
@@ -46,6 +47,7 @@ def train(
     teacher: list[Path] = typer.Option(
         [], help="Run folder or .keras file to learn from, instead of the recipe's; several answer together."
     ),
+    tensorboard: Path | None = typer.Option(None, help="Folder for TensorBoard's curves of loss, validation and rate."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Train a recipe's float model on train and validation images only; the recipe says which epoch is kept.
@@ -65,7 +67,16 @@ def train(
     from edgemed.training import distillation
 
     teachers = distillation.locate(chosen, tuple(teacher))
-    given = Given(recipe=chosen, data=data, out=out, pretrained=start, teachers=teachers, resume=resume, folds=folds)
+    given = Given(
+        recipe=chosen,
+        data=data,
+        out=out,
+        pretrained=start,
+        teachers=teachers,
+        resume=resume,
+        folds=folds,
+        curves=tensorboard,
+    )
     try:
         found = _trained(given)
     except KeyboardInterrupt:
@@ -94,6 +105,7 @@ def _trained(given: Given) -> dict[str, object]:
                 pretrained=given.pretrained,
                 teachers=given.teachers,
                 resume=given.resume,
+                curves=given.curves,
                 progress=bars,
             )
             return runs.summary(run)
@@ -105,6 +117,7 @@ def _trained(given: Given) -> dict[str, object]:
             pretrained=given.pretrained,
             teachers=given.teachers,
             resume=given.resume,
+            curves=given.curves,
             progress=bars,
         )
         return folds.summary(found)

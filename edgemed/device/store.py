@@ -53,12 +53,9 @@ __all__ = [
     "INCOMING",
     "SCHEMA",
     "SLOTS",
-    "SYSTEM_STORE",
     "Held",
     "Slot",
     "Store",
-    "default_path",
-    "found_path",
     "open_store",
 ]
 
@@ -69,8 +66,6 @@ INCOMING = "incoming.edgemed"
 FORMAT = "format.json"
 SCHEMA = 1
 FOLDERS = ("slots", "slots/a", "slots/b", "trust", "overlays", "inbox", "records")
-SYSTEM_STORE = Path("/var/lib/edgemed")
-"""Where targets that are a device of their own keep their store; a test compares it with their files."""
 
 _SMALL_LIMIT_BYTES = 4096
 
@@ -235,20 +230,6 @@ def open_store(path: Path, *, fs: Filesystem = DISK, clock: Callable[[], datetim
         )
     line = _read(fs, path / "target", _SMALL_LIMIT_BYTES)
     return Store(path=path, target=line.decode("utf-8", "replace").strip(), fs=fs, clock=clock)
-
-
-def default_path(target_path: str | None = None) -> Path:
-    """Return where a store lies when nobody says: the target's path, or else the user's own data folder."""
-    if target_path is not None:
-        return Path(target_path)
-    import platformdirs
-
-    return platformdirs.user_data_path("edgemed") / "store"
-
-
-def found_path() -> Path:
-    """Return the store of this device where nobody named one: the system's if it is there, else the user's own."""
-    return SYSTEM_STORE if (SYSTEM_STORE / FORMAT).exists() else default_path()
 
 
 def _format(path: Path, fs: Filesystem) -> bytes:

@@ -12,7 +12,7 @@ threshold is an alert; every interval is two-sided 95 %; a figure the data canno
 | `curves` | ROC and precision-recall points, average precision |
 | `proportions` | Wilson's interval, the rates at a threshold, F1, McNemar's test |
 | `predictive` | PPV and NPV at a stated prevalence, likelihood ratios |
-| `thresholds` | for a sensitivity, for a specificity, balanced |
+| `thresholds` | for a sensitivity, for a specificity, of equal error |
 | `calibration` | Brier score and its parts, calibration error, reliability table |
 | `scaling` | Platt, temperature and isotonic maps from logit to score |
 | `benefit` | decision curves |
@@ -40,8 +40,8 @@ from edgemed.statistics.curves import (
     precision_recall_curve,
     roc_curve,
 )
-from edgemed.statistics.estimate import Estimate, shown
-from edgemed.statistics.grouping import groups_holding
+from edgemed.statistics.estimate import Estimate, shown, shown_ratio
+from edgemed.statistics.grouping import folds, groups_holding
 from edgemed.statistics.predictive import (
     LikelihoodRatios,
     PredictiveValues,
@@ -61,7 +61,7 @@ from edgemed.statistics.scaling import (
     temperature,
 )
 from edgemed.statistics.several import accuracy, confusion_matrix, macro_auc, one_vs_rest_auc
-from edgemed.statistics.thresholds import threshold_balanced, threshold_for_sensitivity, threshold_for_specificity
+from edgemed.statistics.thresholds import threshold_for_sensitivity, threshold_for_specificity, threshold_of_equal_error
 
 __all__ = [
     "BrierParts",
@@ -90,6 +90,7 @@ __all__ = [
     "delong",
     "expected_calibration_error",
     "f1",
+    "folds",
     "groups_holding",
     "isotonic",
     "likelihood_ratios",
@@ -105,10 +106,11 @@ __all__ = [
     "resampled",
     "roc_curve",
     "shown",
+    "shown_ratio",
     "sigmoid",
     "temperature",
-    "threshold_balanced",
     "threshold_for_sensitivity",
     "threshold_for_specificity",
+    "threshold_of_equal_error",
     "wilson",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Z95", "Estimate", "expit", "labelled", "labelled_scores", "shown"]
+__all__ = ["Z95", "Estimate", "expit", "labelled", "labelled_scores", "shown", "shown_ratio"]
 
 Z95 = 1.959963984540054
 """Two-sided 95 % point of the standard normal distribution."""
@@ -40,6 +40,21 @@ def shown(
     """
     text = f"{value:{form}} [{ci95[0]:{form}}, {ci95[1]:{form}}]"
     return text if by_patient is None else f"{text}, by patient [{by_patient[0]:{form}}, {by_patient[1]:{form}}]"
+
+
+def shown_ratio(value: float | None, ci95: tuple[float, float | None]) -> str:
+    """Return ``14.6 [6.72, 31.8]`` for a ratio >= 0 with its interval; None is without bound."""
+    value_shown, low, high = map(_significant, (value, *ci95))
+    return f"{value_shown} [{low}, {high}]"
+
+
+def _significant(value: float | None) -> str:
+    """Return three digits or more, never an exponent."""
+    if value is None:
+        return "unbounded"
+    if value >= 100.0:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if value >= 1e-4 or value == 0.0 else "below 0.0001"
 
 
 def expit(value: float) -> float:

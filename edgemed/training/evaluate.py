@@ -1,17 +1,17 @@
-"""Evaluation of a signed bundle on labelled images, through the same `Screener` that the device runs.
+"""Evaluation of a model on labelled images: which images, and the document of what was found.
 
+Pixels and models are behind `evaluation.subjects`; a bundle is asked through the same `Screener` that the device runs.
 This is the only code that reads the test split.
 
-    indices = evaluate.select(screener.bundle, dataset, recipe, "test")
-    evaluation = evaluate.evaluate(screener, dataset, indices, recipe=recipe, split="test")
+    chosen = evaluate.select(dataset, recipe, "test", trained=evaluate.division_of(bundle))
+    found = answers.collected(subject, dataset, chosen.indices)
+    document = evaluate.evaluate(subject, Side(about=subject.about, answers=found, rule=rule), asked)
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
@@ -21,22 +21,30 @@ from edgemed import schema, statistics
 from edgemed.bundle.archive import Bundle
 from edgemed.errors import BundleError, ConfigError
 from edgemed.runtime import decision
-from edgemed.runtime.screener import Screener
 from edgemed.training import division
 from edgemed.training import recipe as recipes
 from edgemed.training.data import Dataset
-from edgemed.training.evaluation import Evaluation, Figure, Interval, PointResult
+from edgemed.training.evaluation import calibrations, comparison, points, several, subgroups
+from edgemed.training.evaluation.answers import Answers, require_both_classes
+from edgemed.training.evaluation.cautions import cautions
+from edgemed.training.evaluation.comparison import Side
+from edgemed.training.evaluation.document import DecisionCurve
+from edgemed.training.evaluation.rule import scores
+from edgemed.training.evaluation.sample import RESAMPLES, Sample
+from edgemed.training.evaluation.subjects import Subject
+from edgemed.training.evaluation.whole import Evaluation
+from edgemed.training.out_of_distribution import OodReport
 from edgemed.training.recipe import Recipe
 
-__all__ = ["RESAMPLES", "SPLITS", "evaluate", "select"]
+__all__ = ["SPLITS", "Asked", "Selected", "Trained", "division_of", "evaluate", "select"]
 
 SPLITS = ("train", "validation", "test")
-RESAMPLES = 2000
 _TRAINING = "evidence/training.json"
+_NET_BENEFIT_AT = tuple(round(0.01 * percent, 2) for percent in range(1, 100))
 
 
-class _Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bundle says of the division it was trained on; the document has more keys."""
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """What a subject says of the division it was trained on; the document has more keys."""
 
     seed: int
     train_images: int
@@ -44,200 +52,212 @@ class _Trained(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Scored:
-    """The images that reached the model: (n,) labels 0 or 1, logits, calibrated scores, patients."""
+class Selected:
+    """Images to evaluate.
 
-    labels: NDArray[np.int64]
-    logits: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    groups: NDArray[np.str_]
-    seed: int
+    Attributes:
+        indices: (n,) into the data set, sorted.
+        validation: those of validation; None for ``test``, whose selection looks at no other image.
+        groups: one an image of the data set, near-duplicates joined where the recipe says so.
+    """
 
-    @property
-    def patients(self) -> int:
-        return len(np.unique(self.groups))
-
-    @property
-    def repeat(self) -> bool:
-        """Some patient has more than one image."""
-        return self.patients < len(self.groups)
-
-    def by_patient(
-        self, values: NDArray[np.float64], statistic: Callable[[NDArray[np.bool_], NDArray[np.float64]], float]
-    ) -> Interval | None:
-        """Return a figure's interval over whole patients; every figure sees the same draws."""
-        if not self.repeat:
-            return None
-        rng = np.random.default_rng(self.seed)
-        drawn = statistics.bootstrap(
-            self.labels, values, statistic, rng=rng, resamples=RESAMPLES, groups=self.groups
-        ).ci95
-        # No spread is no certainty, it is the bootstrap's blind spot; an undefined resample makes both ends NaN.
-        return drawn if drawn[0] < drawn[1] else None
+    indices: NDArray[np.int64]
+    validation: NDArray[np.int64] | None
+    groups: tuple[str, ...]
 
 
-def select(bundle: Bundle, dataset: Dataset, recipe: Recipe, split: str) -> NDArray[np.int64]:
-    """Return the indices of a split; for ``test`` no image is read, and what train looks like does not matter.
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a document should say.
 
-    Train and validation are divided as the recipe says, which must be how the bundle's own were, as far as its
-    evidence tells: else images that the model was trained on would count as validation.
+    Attributes:
+        split: the name of the evaluated images.
+        recipe: that selected them; its name and seed enter the document.
+        prevalences: at which predictive values are wanted, each above 0 and below 1.
+        attributes: of the images by name, (n,) values each in the order of the answers: subgroups.
+    """
+
+    split: str
+    recipe: Recipe
+    prevalences: tuple[float, ...] = ()
+    attributes: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+
+
+def division_of(bundle: Bundle) -> Trained | None:
+    """Return the division that a bundle's evidence says it was trained on; None without such evidence.
+
+    Raises:
+        BundleError: the evidence is malformed.
+    """
+    raw = bundle.members.get(_TRAINING)
+    return None if raw is None else schema.decode_json(raw, Trained, source=_TRAINING, error=BundleError)
+
+
+def select(dataset: Dataset, recipe: Recipe, split: str, *, trained: Trained | None, name: str) -> Selected:
+    """Return the images of a split; for ``test`` no image is read, and what train looks like does not matter.
+
+    Train and validation are divided as the recipe says, which must be how the subject's own were, as far as it tells:
+    else images that the model was trained on would count as validation.
 
     Args:
-        bundle: to be evaluated.
         dataset: of the recipe.
         recipe: names the splits.
         split: one of `SPLITS`.
+        trained: the subject's own division; None where nothing is known.
+        name: of the subject, for the message.
 
     Raises:
-        ConfigError: another split, an empty one, or another division than the bundle was trained on.
-        BundleError: the bundle's evidence of its training is malformed.
+        ConfigError: another split, an empty one, or another division than the subject was trained on.
     """
     if split not in SPLITS:
         hint = schema.near_match(split, list(SPLITS))
         raise ConfigError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}{hint}")
     if split == "test":
-        return division.test_indices(dataset, recipe.data.splits)
+        indices = division.test_indices(dataset, recipe.data.splits)
+        return Selected(indices=indices, validation=None, groups=dataset.groups)
     found = division.divide(dataset, recipe.data.splits, seed=recipes.division_seed(recipe))
-    now = _Trained(seed=recipe.fit.seed, train_images=len(found.train), validation_images=len(found.validation))
-    _require_own_division(bundle, now, recipe.name)
-    return found.named(split)
+    now = Trained(seed=recipe.fit.seed, train_images=len(found.train), validation_images=len(found.validation))
+    if trained is not None and now != trained:
+        raise ConfigError(
+            f"{recipe.name}: divides the data into {_worded(now)}; {name} was trained on {_worded(trained)}; give the "
+            "recipe it was trained by with --recipe, and its data with --data"
+        )
+    return Selected(indices=found.named(split), validation=found.validation, groups=found.groups)
 
 
 def evaluate(
-    screener: Screener,
-    dataset: Dataset,
-    indices: NDArray[np.int64],
+    subject: Subject,
+    side: Side,
+    asked: Asked,
     *,
-    recipe: Recipe,
-    split: str,
-    progress: Callable[[], None] = lambda: None,
+    validation: Answers | None = None,
+    keep_together: NDArray[np.str_] | None = None,
+    other: Side | None = None,
+    ood: OodReport | None = None,
 ) -> Evaluation:
-    """Return how an opened bundle does on the images at ``indices``.
+    """Return the document; nothing is read, every figure comes from the answers.
 
     Args:
-        screener: of the bundle.
-        dataset: labels, patients and pixels.
-        indices: as `select` gives them.
-        recipe: that selected them; its name and seed enter the document.
-        split: its name enters the document.
-        progress: called after each image.
+        subject: what was asked.
+        side: its answers to the split, and its thresholds.
+        asked: which figures.
+        validation: answers to validation, for the refitted calibrations; None leaves them out.
+        keep_together: (n,) what no two folds may share, where the split is validation; then ``validation`` is unused.
+        other: another model's answers to the same split.
+        ood: what became of images from elsewhere.
 
     Raises:
-        ConfigError: fewer than two normal or two abnormal images could be scored.
-        ImageError: an image cannot be read.
+        ConfigError: fewer than two normal or two abnormal images could be scored, or of one of several labels.
     """
-    bundle, rule = screener.bundle, screener.rule
-    scored, decisions = _screened(screener, dataset, indices, seed=recipe.fit.seed, progress=progress)
-    _require_both_labels(scored.labels, split, of=len(indices))
-    area = statistics.delong(scored.labels, scored.logits)
-    return Evaluation(
-        schema_version=1,
-        bundle={"name": bundle.manifest.name, "version": bundle.manifest.version, "digest": bundle.digest},
-        model=rule.model,
-        decision_version=rule.version,
-        backend=screener.classifier.interpreter.backend,
-        recipe=recipe.name,
-        seed=recipe.fit.seed,
-        split=split,
-        n=len(scored.labels),
-        n_abnormal=int(scored.labels.sum()),
-        n_groups=scored.patients,
-        unscored=len(indices) - len(scored.labels),
-        resamples=RESAMPLES if scored.repeat else None,
-        auc=_figure(area, scored.by_patient(scored.logits, statistics.auc)),
-        brier=statistics.brier(scored.labels, scored.scores),
-        expected_calibration_error=statistics.expected_calibration_error(scored.labels, scored.scores),
-        operating_points=tuple(_point(point, rule.active, scored) for point in rule.operating_points),
-        decisions={kind.value: decisions[kind.value] for kind in decision.Decision},
-        interval=_method(scored),
-        unit="image",
+    found, rule = side.answers, side.rule
+    require_both_classes(found, asked.split, gates=subject.bundle is not None)
+    several.require_every_label(found, subject.labels, asked.split)
+    sample = Sample(
+        abnormal=found.abnormal,
+        abnormality=found.abnormality,
+        scores=scores(rule.calibration, found.abnormality),
+        groups=found.groups,
+        seed=asked.recipe.fit.seed,
+    )
+    return _document(
+        subject,
+        side,
+        asked,
+        sample=sample,
+        calibrated=calibrations.compared(
+            sample, in_force=_origin(side), validation=validation, keep_together=keep_together
+        ),
+        other=other,
+        ood=ood,
     )
 
 
-def _require_own_division(bundle: Bundle, now: _Trained, recipe: str) -> None:
-    """Refuse a division that is not the one in the bundle's evidence; without evidence there is nothing to compare."""
-    raw = bundle.members.get(_TRAINING)
-    if raw is None:
-        return
-    then = schema.decode_json(raw, _Trained, source=_TRAINING, error=BundleError)
-    if now != then:
-        raise ConfigError(
-            f"{recipe}: divides the data into {_worded(now)}; {bundle.manifest.name} {bundle.manifest.version} was "
-            f"trained on {_worded(then)}; give the recipe it was trained by with --recipe, and its data with --data"
-        )
+def _document(
+    subject: Subject,
+    side: Side,
+    asked: Asked,
+    *,
+    sample: Sample,
+    calibrated: calibrations.Compared,
+    other: Side | None,
+    ood: OodReport | None,
+) -> Evaluation:
+    found, rule, seed, in_force = side.answers, side.rule, sample.seed, calibrated.in_force
+    groups = tuple(
+        row
+        for name, values in asked.attributes.items()
+        for row in subgroups.table(sample, values, attribute=name, threshold=rule.operating_point.threshold)
+    )
+    return Evaluation(
+        schema_version=1,
+        bundle=subject.bundle,
+        model=side.about.model,
+        decision_version=rule.version if subject.bundle is not None else None,
+        backend=subject.backend,
+        recipe=asked.recipe.name,
+        seed=seed,
+        split=asked.split,
+        n=len(found),
+        n_abnormal=int(found.abnormal.sum()),
+        n_groups=sample.patients,
+        unscored=found.unscored,
+        resamples=RESAMPLES if sample.repeats else None,
+        auc=sample.auc(),
+        brier=in_force.brier,
+        expected_calibration_error=in_force.expected_calibration_error,
+        operating_points=points.results(rule, sample, prevalences=asked.prevalences),
+        decisions=_decisions(side, sample),
+        interval=_method(sample),
+        unit="image",
+        subject=side.about,
+        thresholds=_origin(side),
+        average_precision=sample.average_precision(),
+        brier_parts=in_force.brier_parts,
+        calibrations=calibrated.tables,
+        decision_curve=_decision_curve(sample),
+        subgroups=groups,
+        comparison=None if other is None else comparison.compared(side, other, seed=seed),
+        several=several.result(found, subject.labels, seed=seed),
+        out_of_distribution=ood,
+        cautions=(*cautions(side, sample, asked.split, subgroups=groups), *calibrated.failures),
+    )
 
 
-def _worded(trained: _Trained) -> str:
+def _worded(trained: Trained) -> str:
     return f"{trained.train_images} train and {trained.validation_images} validation images with seed {trained.seed}"
 
 
-def _screened(
-    screener: Screener, dataset: Dataset, indices: NDArray[np.int64], *, seed: int, progress: Callable[[], None]
-) -> tuple[_Scored, Counter[str]]:
-    """Return the images that reached the model, and how all of them were decided."""
-    reached, logits, decisions = [], [], Counter[str]()
-    for index in indices:
-        screening = screener.screen(dataset.read(int(index)))
-        decisions[screening.decision.value] += 1
-        if screening.logit is not None:
-            reached.append(int(index))
-            logits.append(screening.logit[0])
-        progress()
-    scored = _Scored(
-        labels=dataset.labels[np.array(reached, dtype=np.int64)],
-        logits=np.array(logits),
-        scores=np.array([decision.score(logit, screener.rule.calibration) for logit in logits]),
-        groups=np.array([dataset.groups[index] for index in reached], dtype=np.str_),
-        seed=seed,
-    )
-    return scored, decisions
+def _origin(side: Side) -> str:
+    if side.about.kind == "bundle":
+        return "calibration and thresholds of the bundle"
+    return "Platt scaling and thresholds fitted on this model's answers to validation"
 
 
-def _require_both_labels(labels: NDArray[np.int64], split: str, *, of: int) -> None:
-    abnormal = int(labels.sum())
-    if min(abnormal, len(labels) - abnormal) < 2:  # an AUC has no interval below
-        raise ConfigError(
-            f"{split} split: expected at least 2 normal and 2 abnormal images that can be scored, got "
-            f"{len(labels) - abnormal} normal and {abnormal} abnormal of {of}; check the recipe's label column and the "
-            "bundle's quality limits"
-        )
+def _decisions(side: Side, sample: Sample) -> dict[str, int]:
+    """Return how many images ended as what; a model without gates decides by its threshold alone."""
+    if side.about.kind == "bundle":
+        return {kind.value: side.answers.decisions.get(kind.value, 0) for kind in decision.Decision}
+    rule = side.rule
+    ended = [decision.decide(float(one), rule.indeterminate, rule.operating_point.threshold) for one in sample.scores]
+    return {kind.value: ended.count(kind) for kind in decision.Decision}
 
 
-def _point(point: decision.OperatingPoint, active: str, scored: _Scored) -> PointResult:
-    rates = statistics.rates(scored.labels, scored.scores, point.threshold)
-    return PointResult(
-        name=point.name,
-        criterion=point.criterion,
-        active=point.name == active,
-        threshold=point.threshold,
-        sensitivity=_share("sensitivity", rates, scored),
-        specificity=_share("specificity", rates, scored),
-        ppv=_share("ppv", rates, scored),
-        npv=_share("npv", rates, scored),
-        accuracy=_figure(rates.accuracy, _share_by_patient("accuracy", rates.threshold, scored)),
+def _decision_curve(sample: Sample) -> DecisionCurve:
+    curve = statistics.decision_curve(sample.abnormal, sample.scores, _NET_BENEFIT_AT)
+    return DecisionCurve(
+        prevalence=curve.prevalence,
+        thresholds=_NET_BENEFIT_AT,
+        model=tuple(map(float, curve.model)),
+        everyone=tuple(map(float, curve.everyone)),
     )
 
 
-def _share(name: str, rates: statistics.Rates, scored: _Scored) -> Figure | None:
-    estimate: statistics.Estimate | None = getattr(rates, name)
-    return None if estimate is None else _figure(estimate, _share_by_patient(name, rates.threshold, scored))
-
-
-def _share_by_patient(name: str, threshold: float, scored: _Scored) -> Interval | None:
-    def share(truth: NDArray[np.bool_], values: NDArray[np.float64]) -> float:
-        drawn = getattr(statistics.rates(truth, values, threshold), name)
-        return math.nan if drawn is None else float(drawn.value)
-
-    return scored.by_patient(scored.scores, share)
-
-
-def _figure(estimate: statistics.Estimate, by_patient: Interval | None) -> Figure:
-    return Figure(value=estimate.value, ci95=estimate.ci95, ci95_by_patient=by_patient)
-
-
-def _method(scored: _Scored) -> str:
-    words = "95 %; AUC: DeLong on the logit scale; proportions: Wilson"
-    if not scored.repeat:
+def _method(sample: Sample) -> str:
+    words = (
+        "95 %; AUC: DeLong on the logit scale; average precision: logit; proportions and F1: Wilson; predictive values "
+        "at a stated prevalence: Mercaldo; likelihood ratios: Simel"
+    )
+    if not sample.repeats:
         return words
-    drawn = f"percentiles of {RESAMPLES} resamples of {scored.patients} patients, seed {scored.seed}"
+    drawn = f"percentiles of {RESAMPLES} resamples of {sample.patients} patients, seed {sample.seed}"
     return f"{words}; by patient: {drawn}"

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from edgemed.errors import ConfigError
-from edgemed.training import checkpoint, distillation, learner, saving, validation
+from edgemed.training import checkpoint, distillation, learner, saving, tensorboard, validation
 from edgemed.training import recipe as recipes
 from edgemed.training import run as runs
 from edgemed.training.batches import Batches, Teacher
@@ -40,6 +40,7 @@ def train(
     pretrained: Path | None = None,
     teachers: tuple[Path, ...] = (),
     resume: bool = False,
+    curves: Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """Train a recipe's float model into the run folder ``out``.
@@ -52,6 +53,7 @@ def train(
         pretrained: weights to start from; None for the recipe's random start.
         teachers: run folders or ``.keras`` files, where the recipe distils.
         resume: continue; else a folder that already holds a run is refused.
+        curves: folder for TensorBoard's files; None for none.
         progress: told what goes on.
 
     Raises:
@@ -65,7 +67,15 @@ def train(
         out.mkdir(parents=True, exist_ok=True)
     split = prepare(recipe, folder, progress=report)
     return train_on(
-        split, recipe, out, folder=folder, pretrained=pretrained, teachers=teachers, begun=found, progress=report
+        split,
+        recipe,
+        out,
+        folder=folder,
+        pretrained=pretrained,
+        teachers=teachers,
+        begun=found,
+        curves=curves,
+        progress=report,
     )
 
 
@@ -92,6 +102,7 @@ def train_on(
     pretrained: Path | None,
     teachers: tuple[Path, ...],
     begun: Run | None,
+    curves: Path | None,
     progress: Progress,
 ) -> Run:
     """Train on planes that are prepared; ``begun`` is the run that ``out`` holds. As `train` else."""
@@ -101,13 +112,20 @@ def train_on(
         run = runs.continued(begun, run, out)
     if len(run.history) < recipe.fit.epochs:
         teacher = None if known is None else known.logits
-        run = _epochs(run, split, out, pretrained=pretrained, teacher=teacher, progress=progress)
+        run = _epochs(run, split, out, pretrained=pretrained, teacher=teacher, curves=curves, progress=progress)
     saving.keep_checkpoint(out, None)
     return run
 
 
 def _epochs(
-    run: Run, split: TrainingData, out: Path, *, pretrained: Path | None, teacher: Teacher | None, progress: Progress
+    run: Run,
+    split: TrainingData,
+    out: Path,
+    *,
+    pretrained: Path | None,
+    teacher: Teacher | None,
+    curves: Path | None,
+    progress: Progress,
 ) -> Run:
     recipe, steps = run.recipe, Batches.count(run.recipe, split.train)
     done = len(run.history)
@@ -130,7 +148,14 @@ def _epochs(
         )
         saving.commit(run, out)
         saving.keep_checkpoint(out, epoch)
+        if curves is not None:
+            tensorboard.write(curves, _curves(line), epoch=epoch)
     return run
+
+
+def _curves(line: Epoch) -> dict[str, float]:
+    values = msgspec.structs.asdict(line)
+    return {name: value for name, value in values.items() if name != "epoch" and value is not None}
 
 
 def _epoch(

@@ -49,6 +49,7 @@ def train(
     pretrained: Path | None = None,
     teachers: tuple[Path, ...] = (),
     resume: bool = False,
+    curves: Path | None = None,
     progress: Progress | None = None,
 ) -> Folds:
     """Train a recipe once for each fold of train and validation together.
@@ -61,6 +62,7 @@ def train(
         pretrained: weights that every fold starts from.
         teachers: folders of folds of the same division, ``OUT`` of another `train`; fold K learns from their fold K.
         resume: continue; else a folder that holds a fold with a whole epoch is refused.
+        curves: folder for TensorBoard's files, one folder a fold; None for none.
         progress: told what goes on.
 
     Raises:
@@ -87,6 +89,7 @@ def train(
             pretrained=pretrained,
             teachers=tuple(_place(teacher, fold) for teacher in teachers),
             begun=begun[fold],
+            curves=None if curves is None else _place(curves, fold),
             progress=report,
         )
         found.append(run)

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edgemed.training import models, optimizers, precision
+from edgemed.training import devices, models, optimizers, precision
 from edgemed.training import recipe as recipes
 from edgemed.training.averaging import Averages
 from edgemed.training.compilation import compile_for
@@ -68,19 +68,21 @@ class Learner:
         return [] if self.averages is None else self.averages.values
 
 
-def new(recipe: Recipe, *, steps: int, pretrained: Path | None) -> Learner:
+def new(recipe: Recipe, *, steps: int, pretrained: Path | None, accelerators: tuple[str, ...] | None = None) -> Learner:
     """Return a learner before its first step.
 
     Args:
         recipe: network, loss and schedule.
         steps: an epoch has.
         pretrained: weights to start from; None for random ones by the recipe's seed.
+        accelerators: names of the devices that share each batch; None for all that this machine has.
 
     Raises:
         ConfigError: the recipe has no network, an impossible one, or weights of another one.
     """
     keras.utils.set_random_seed(recipe.fit.seed)
-    with precision.of_layers(recipe.fit.precision):
+    names = devices.accelerators() if accelerators is None else accelerators
+    with devices.shared(names), precision.of_layers(recipe.fit.precision):
         model = _built(recipe, pretrained)
         optimizers.freeze_below(model, recipe.fit.frozen_below)
         compile_for(

@@ -28,7 +28,7 @@ from edgemed.imaging import readers
 from edgemed.imaging.frame import Frame, Pixels
 from edgemed.runtime.screener import Screener
 from edgemed.runtime.screening import Refusal
-from edgemed.training.evaluation import Figure
+from edgemed.training.evaluation.document import Figure
 
 __all__ = ["ALTERATIONS", "OodReport", "OodSet", "frames", "measure"]
 

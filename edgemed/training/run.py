@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -65,6 +66,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         best_epoch: the epoch that ``model.keras`` holds, from 0; None before the first one.
         teachers: digests of the models it learned from beside the labels.
         versions: of Python and the libraries.
+        environment: system, processor and devices that it was begun on; empty in a run older than it.
+        command: of the process that began it; likewise.
     """
 
     schema: Literal[1]
@@ -78,6 +81,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     pretrained_sha256: str | None
     teachers: tuple[str, ...] = ()
     versions: dict[str, str]
+    environment: dict[str, str] = {}
+    command: tuple[str, ...] = ()
     prepared: Prepared = Prepared()
     history: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
@@ -133,7 +138,10 @@ def separation(recipe: Recipe) -> str:
     ways = ["patient"] if known else []
     if limit is not None:
         ways.append(f"near-duplicate (28 x 28 thumbnails that correlate above {limit:g})")
-    return f"Validation shares no {' and no '.join(ways)} with train" + ("." if known else "; patients are not known.")
+    apart = f"Validation shares no {' and no '.join(ways)} with train" + ("." if known else "; patients are not known.")
+    if recipe.data.splits.like_test == "keep":
+        return apart
+    return f"{apart} Neither holds a picture that shows {'nearly ' * (limit is not None)}the same as a test picture."
 
 
 def described(
@@ -153,7 +161,20 @@ def described(
         pretrained_sha256=None if pretrained is None else files.sha256_file(pretrained),
         teachers=teachers,
         versions=_versions(),
+        environment=_environment(),
+        command=tuple(sys.orig_argv),
     )
+
+
+def _environment() -> dict[str, str]:
+    from edgemed.training import devices
+
+    return {
+        "system": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "accelerators": ", ".join(devices.accelerators()),
+    }
 
 
 def _versions() -> dict[str, str]:

@@ -33,7 +33,11 @@ def test_check_shows_counts_findings_and_what_to_do(folder: Path, capsys: pytest
     assert "│ train │ normal │ 3      │ -        │" in shown.out
     assert "1 of 12 images cannot be read: train/normal/DOE-2.png" in shown.out
     assert "1 group of identical pictures across splits, 1 of them with test (1 train-test)" in shown.out
-    assert shown.err == "2 errors, 2 warnings, 2 notes; look at them with --sheet check.png\n"
+    assert shown.err == (
+        f"unreadable: {folder}/train/normal/DOE-2.png: PNG ends inside a chunk; the file is cut short or damaged, copy "
+        "it again\n"
+        "2 errors, 2 warnings, 2 notes; look at them with --sheet check.png\n"
+    )
 
 
 def test_document_starts_with_its_version_and_holds_no_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

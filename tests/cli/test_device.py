@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import signal
@@ -17,17 +18,19 @@ from edgemed import __version__, schema, targets
 from edgemed.bundle import archive, keys, trust
 from edgemed.bundle.manifest import ArtifactDocument
 from edgemed.cli import main
-from edgemed.device import contents, lock
+from edgemed.device import contents, install, lock, places
 from edgemed.device import store as stores
 from edgemed.runtime import backends
 from tests.bundle.tiny import KEY, OTHER
+from tests.device import made
 from tests.runtime import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 Ran = Callable[..., tuple[int, str, str]]
 
 
-def bundle(release: int, *, tolerated: int = 0, members: dict[str, bytes] | None = None) -> bytes:
+@functools.cache
+def bundle(release: int, *members: tuple[str, bytes]) -> bytes:
     """Return a bundle around the tiny int8 model, with golden vectors that hold here."""
     artifact = ArtifactDocument(
         name="tiny",
@@ -44,7 +47,6 @@ def bundle(release: int, *, tolerated: int = 0, members: dict[str, bytes] | None
         "backend": interpreter.backend,
         "kernels": interpreter.kernels.value,
         "architecture": targets.architecture(),
-        "logit_lsb": tolerated,
     }
     rule = schema.encode_json(tiny.rule(tiny.model()))
     listed = {
@@ -52,7 +54,7 @@ def bundle(release: int, *, tolerated: int = 0, members: dict[str, bytes] | None
         "preprocessing.json": schema.encode_json(tiny.PREPROCESSING),
         "decision.json": rule,
         **tiny.golden_members(tiny.model(), interpreter, **here),
-        **(members or {}),
+        **dict(members),
     }
     return archive.build(artifact, listed, version=f"1.{release}.0", release=release, private_keys=[KEY])
 
@@ -82,6 +84,12 @@ def run(home: Path, capsys: pytest.CaptureFixture[str]) -> Ran:
     return ran
 
 
+def put(store: Path, *releases: int) -> None:
+    """Install releases without a process for the health check."""
+    for release in releases:
+        install.install(stores.open_store(store), Path(f"{release}.edgemed"), check=made.healthy)
+
+
 def document(run: Ran, *words: str) -> dict[str, object]:
     code, out, err = run(*words, "--json")
     assert code == 0, err
@@ -90,9 +98,9 @@ def document(run: Ran, *words: str) -> dict[str, object]:
 
 def test_a_device_from_init_to_rollback(run: Ran, home: Path) -> None:
     store = ("--store", "S")
-    made = document(run, "device", "init", *store, "--trust", "my.pub")
-    assert list(made) == ["schema_version", "result", "store", "target", "device", "recipient", "trusted"]
-    assert (made["result"], made["target"], made["trusted"]) == ("made", targets.generic_id(), [KEY.public.keyid])
+    new = document(run, "device", "init", *store, "--trust", "my.pub")
+    assert list(new) == ["schema_version", "result", "store", "target", "device", "recipient", "trusted"]
+    assert (new["result"], new["target"], new["trusted"]) == ("made", targets.generic_id(), [KEY.public.keyid])
 
     first = document(run, "device", "install", "1.edgemed", *store)
     assert list(first) == ["schema_version", "result", "bundle", "slot", "previous", "health"]
@@ -112,7 +120,7 @@ def test_a_device_from_init_to_rollback(run: Ran, home: Path) -> None:
         "previous": {**one, "slot": "a"},
         "release_floor": 1,
         "runtime": __version__,
-        "device": made["device"],
+        "device": new["device"],
     }
     assert status["free_bytes"] > 0  # type: ignore[operator]  # a number
 
@@ -146,9 +154,9 @@ def test_words_of_every_verb(run: Ran) -> None:
 
 def test_store_of_the_device_needs_no_option(run: Ran, home: Path) -> None:
     assert run("device", "init", "--trust", "my.pub")[0] == 0
-    assert run("device", "install", "1.edgemed")[0] == 0
+    put(places.found(), 1)
 
-    assert stores.found_path() == home / "data" / "edgemed" / "store"
+    assert places.found() == home / "data" / "edgemed" / "store"
     assert document(run, "screen", "scan.png")["bundle"]["version"] == "1.1.0"  # type: ignore[index]  # a dict
 
 
@@ -169,8 +177,8 @@ def test_refusal_has_its_exit_code(name: str, run: Ran, home: Path) -> None:
     (home / "altered.edgemed").write_bytes(raw[:900] + bytes([raw[900] ^ 1]) + raw[901:])
     (home / "stranger.edgemed").write_bytes(archive_signed_by_another())
     golden = tiny.golden_members(tiny.model(), tiny.FakeInterpreter(logit_lsb=100))
-    wrong = {"golden/vectors.json": golden["golden/vectors.json"]}
-    (home / "wrong.edgemed").write_bytes(bundle(3, members=wrong))
+    wrong = ("golden/vectors.json", golden["golden/vectors.json"])
+    (home / "wrong.edgemed").write_bytes(bundle(3, wrong))
     file = {"altered": "altered", "unknown maker": "stranger", "wrong golden vectors": "wrong"}.get(name, "1")
     words = ("device", "install", f"{file}.edgemed", "--store", "none" if name == "no store" else "S", "--json")
 
@@ -233,8 +241,7 @@ def test_screen_refuses_what_does_not_go_together(name: str, run: Ran) -> None:
 
 def test_screening_goes_on_with_the_previous_bundle_where_the_active_is_damaged(run: Ran, home: Path) -> None:
     run("device", "init", "--store", "S", "--trust", "my.pub")
-    for release in (1, 2):
-        assert run("device", "install", f"{release}.edgemed", "--store", "S")[0] == 0
+    put(home / "S", 1, 2)
     (home / "S" / "slots" / "b" / "bundle.edgemed").write_bytes(b"")
 
     code, out, err = run("screen", "scan.png", "--store", "S", "--json")
@@ -245,7 +252,7 @@ def test_screening_goes_on_with_the_previous_bundle_where_the_active_is_damaged(
 
 def test_install_that_is_killed_leaves_the_old_bundle_or_the_new_one(home: Path, run: Ran) -> None:
     run("device", "init", "--store", "S", "--trust", "my.pub")
-    assert run("device", "install", "1.edgemed", "--store", "S")[0] == 0
+    put(home / "S", 1)
     choose = random.Random(11)
     code = "import sys; from edgemed.cli import main; sys.exit(main())"
     words = [sys.executable, "-c", code, "device", "install", str(home / "2.edgemed"), "--store", str(home / "S")]
@@ -268,12 +275,13 @@ def test_ctrl_c_in_the_health_check_leaves_no_process_and_the_old_bundle(
 ) -> None:
     run("device", "init", "--store", "S", "--trust", "my.pub")
     code = (
-        "import sys\nfrom edgemed.cli import main\nfrom edgemed.device import health\n"
-        "health.check.__kwdefaults__['command'] = (sys.executable, '-c', "
-        '\'import os, sys, time; open(sys.argv[1] + "/pid", "w").write(str(os.getpid())); time.sleep(60)\')\n'
-        "sys.exit(main())"
+        "import functools, sys\nfrom pathlib import Path\nfrom edgemed.device import health, install, store\n"
+        'child = \'import os, sys, time; open(sys.argv[1] + "/pid", "w").write(str(os.getpid())); time.sleep(60)\'\n'
+        "check = functools.partial(health.check, command=(sys.executable, '-c', child))\n"
+        "try:\n    install.install(store.open_store(Path(sys.argv[1])), Path(sys.argv[2]), check=check)\n"
+        "except KeyboardInterrupt:\n    sys.exit(130)"
     )
-    words = [sys.executable, "-c", code, "device", "install", str(home / "1.edgemed"), "--store", str(home / "S")]
+    words = [sys.executable, "-c", code, str(home / "S"), str(home / "1.edgemed")]
     with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as installer:
         pid = home / "S" / "pid"
         deadline = time.monotonic() + 60
@@ -282,7 +290,7 @@ def test_ctrl_c_in_the_health_check_leaves_no_process_and_the_old_bundle(
         installer.send_signal(signal.SIGINT)
         _, err = installer.communicate(timeout=60)
 
-    assert (installer.returncode, err) == (130, "edgemed: interrupted\n")
+    assert (installer.returncode, err) == (130, "")
     assert not Path(f"/proc/{pid.read_text()}").exists()
     pid.unlink()
     assert not list((home / "S" / "slots").rglob("*.edgemed"))

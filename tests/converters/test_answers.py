@@ -8,6 +8,7 @@ from edgemed import targets
 from edgemed.errors import ConversionError
 from edgemed.runtime import backends
 from edgemed.runtime.interpreter import Kernels
+from edgemed.runtime.labels import Labels
 from edgemed.tensors import TensorSpec
 from tests.runtime import tiny
 from tests.runtime.tiny import FakeInterpreter
@@ -56,4 +57,25 @@ def test_outputs_of_another_type_are_refused_by_name() -> None:
 
     assert str(caught.value) == (
         "model: outputs embedding, evidence: expected float32, or int8 with a scale, got another type"
+    )
+
+
+def test_logits_of_several_labels_are_their_abnormality() -> None:
+    model = backends.load(tiny.labels_model(), backend="litert")
+    labels = Labels(names=tiny.LABELS["labels"], normal=tiny.LABELS["normal_labels"])
+    planes = np.stack([tiny.picture(16, seed=seed) for seed in range(3)])
+
+    found = answers.of(model, planes, labels=labels)
+
+    assert found.real("logit").shape == (3, 3)
+    assert found.logits.tolist() == labels.abnormality(found.real("logit")).tolist()
+    assert found.logit_reach == 2 * found.scales["logit"]
+
+
+def test_another_number_of_logits_than_of_labels_is_refused() -> None:
+    model = backends.load(tiny.labels_model(), backend="litert")
+    with pytest.raises(ConversionError) as caught:
+        answers.of(model, tiny.picture(16)[None])
+    assert str(caught.value) == (
+        "model: output logit: expected 1, one for each label, got 3; give the recipe that the model was trained by"
     )

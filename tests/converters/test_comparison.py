@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from converters import comparison
-from converters.comparison import Decided
+from converters.comparison import Decided, Named
 from converters.division import Parts
 from converters.gate import Criterion, Gate
 from converters.mode import Mode
@@ -97,3 +97,36 @@ def test_without_repeated_patients_there_is_no_second_interval(rng: np.random.Ge
     assert found.areas.difference.ci95_by_patient is None
     assert found.gate.n_groups == 200
     assert _compared(labels, decided, decided).gate.n_groups is None
+
+
+def test_most_probable_labels_are_counted_on_the_gate_part(rng: np.random.Generator) -> None:
+    labels, scores = _scores(rng)
+    decided = Decided(scores=scores, threshold=0.5)
+    classes = rng.integers(0, 3, N)
+    of_float, converted = classes.copy(), classes.copy()
+    of_float[PARTS.gate[:20]] = (classes[PARTS.gate[:20]] + 1) % 3
+    converted[PARTS.gate[:30]] = (classes[PARTS.gate[:30]] + 1) % 3
+    converted[PARTS.operating] = 0
+    found = comparison.compare(
+        labels,
+        decided,
+        decided,
+        parts=PARTS,
+        gate=GATE,
+        mode=Mode.QAT,
+        named=Named(labels=classes, of_float=of_float, converted=converted),
+    ).labels
+    assert found is not None
+    assert (found.agreed.n, found.agreed.count) == (200, 190)
+    assert (found.right_float.count, found.right_converted.count) == (180, 170)
+
+
+def test_promise_is_that_of_the_active_point(rng: np.random.Generator) -> None:
+    labels, scores = _scores(rng)
+    decided = Decided(scores=scores, threshold=0.5)
+    points = (Criterion(name="in", specificity=0.8), Criterion(name="even", balanced="equal-error"))
+    found = [
+        comparison.compare(labels, decided, decided, parts=PARTS, gate=Gate(points=points, active=name), mode=Mode.QAT)
+        for name in ("in", "even")
+    ]
+    assert [(one.promise, one.promised) for one in found] == [("specificity", 0.8), ("sensitivity", None)]

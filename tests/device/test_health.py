@@ -54,7 +54,8 @@ def test_healthy_bundle_is_asked_in_a_process_of_its_own(store: Store, tmp_path:
     assert (report.golden, report.vectors, report.logit_lsb, report.allowed_logit_lsb) == ("within", 1, 0, 0)
     assert (report.member, report.backend) == ("model/int8.tflite", backends.available()[0])
     assert [stage.stage for stage in report.stages] == ["preprocess", "infer", "decide", "total"]
-    assert (report.n, report.budget, report.architecture) == (probe.SAMPLES, "xray-still", targets.architecture())
+    assert probe.CLEAR_SAMPLES <= report.n <= probe.SAMPLES
+    assert (report.budget, report.architecture) == ("xray-still", targets.architecture())
     assert all(0 < stage.p50_ms <= stage.worst_ms for stage in report.stages)
 
 
@@ -97,15 +98,23 @@ def test_bundle_without_golden_vectors_fails(store: Store, tmp_path: Path) -> No
 
 def test_stage_beyond_the_budget_is_named() -> None:
     target = targets.load("generic-x86-64")
-    budget = target.budget(targets.Use.US_CINE_30)
+    limits = probe._limits(target.budget(targets.Use.US_CINE_30))
     times = {"preprocess": [1.0] * 20, "infer": [10.0] * 18 + [20.0, 30.0], "decide": [0.1] * 19 + [9.0], "total": []}
 
-    stages = probe._stages(times, budget)
+    stages = probe._stages(times, limits)
     slow = [probe._slow(stage, 20, target, targets.Use.US_CINE_30) for stage in stages if stage.over >= probe._EXCESS]
 
     assert slow == [
         "infer: 2 of 20 samples above the 14 ms that generic-x86-64 allows for us-cine-30; median 10 ms, worst 30 ms"
     ]
+
+
+def test_fast_unit_needs_fewer_samples() -> None:
+    limits = {"infer": 10.0, "total": 20.0}
+
+    assert probe._is_clear({"infer": [2.4] * 5, "total": [4.9] * 5}, limits)
+    assert not probe._is_clear({"infer": [2.4] * 4, "total": [4.9] * 4}, limits)
+    assert not probe._is_clear({"infer": [2.4] * 5, "total": [4.9] * 4 + [5.0]}, limits)
 
 
 CHILDREN = {
@@ -142,9 +151,9 @@ def test_child_that_hangs_is_ended_with_all_that_it_started(store: Store, tmp_pa
 
     start = time.monotonic()
     with pytest.raises(InstallError) as caught:
-        health.check(store, Path("a.edgemed"), timeout_s=2.0, command=(sys.executable, "-c", code))
+        health.check(store, Path("a.edgemed"), timeout_s=4.0, command=(sys.executable, "-c", code))
 
-    assert str(caught.value) == "the health check gave no answer within 2 s"
+    assert str(caught.value) == "the health check gave no answer within 4 s"
     assert time.monotonic() - start < 30
     parent, child = map(int, pids.read_text().split())
     assert not Path(f"/proc/{parent}").exists()

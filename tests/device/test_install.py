@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import errno
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from edgemed import files
 from edgemed.device import contents, install, lock, switch
 from edgemed.device import store as stores
 from edgemed.device.install import Result
@@ -149,6 +148,21 @@ def test_release_below_the_floor_is_refused(store: Store, disk: Disk) -> None:
 
     assert str(caught.value) == "tiny 3.0.0: release 3 lies below the floor 4; use a newer bundle"
     assert disk.tree() == before
+
+
+def test_bundle_that_would_not_open_with_the_stores_overlays_is_refused(store: Store) -> None:
+    put(store, 1)
+    seen = {files.sha256(tiny.MODEL): 7}  # thresholds of version 7 were in force, and their overlay is gone
+    store.write_state(msgspec.structs.replace(store.state(), decisions=seen))
+
+    with pytest.raises(RollbackError) as caught:
+        put(store, 2)
+
+    assert str(caught.value) == (
+        "tiny: decision version 1 lies below 7, which this device has seen; "
+        "put the newer overlay back, or install a newer bundle"
+    )
+    assert store.current() == "a"
 
 
 def test_floor_outlives_a_rollback(store: Store) -> None:
@@ -342,85 +356,3 @@ def test_attempts_of_one_bundle_are_counted(store: Store) -> None:
     attempt = store.state().attempt
     assert attempt is not None
     assert attempt.count == 3
-
-
-# Faults at every step of an install: the process lives on, and its own clearing up meets a disk that works again.
-
-FAULTS: dict[str, Callable[[], BaseException]] = {
-    "Ctrl-C": KeyboardInterrupt,
-    "disk full": lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-    "read-only": lambda: OSError(errno.EROFS, os.strerror(errno.EROFS)),
-    "input/output error": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),
-}
-
-
-def steps_of_an_install(place: Path) -> int:
-    disk = made.new_disk(place)
-    store = made.store(place, disk)
-    put(store, 1)
-    before = disk.steps
-    put(store, 2)
-    return disk.steps - before
-
-
-@pytest.mark.parametrize("name", FAULTS)
-@pytest.mark.parametrize("tentative", [None, 4], ids=["commit", "trial"])
-def test_fault_at_any_step_leaves_the_old_bundle_or_the_new_one(name: str, tentative: int | None, place: Path) -> None:
-    steps = steps_of_an_install(place)
-    assert steps == 17
-    outcomes = set()
-    for number in range(steps):
-        disk = made.new_disk(place)
-        store = made.store(place, disk)
-        put(store, 1)
-        first = disk.steps
-
-        def fault(step: int, failing: int = first + number) -> None:
-            if step == failing:
-                raise FAULTS[name]()
-
-        disk.fault = fault
-        with pytest.raises(BaseException) as caught:
-            put(store, 2, tentative=tentative)
-        disk.fault = lambda _: None
-
-        assert isinstance(caught.value, KeyboardInterrupt if name == "Ctrl-C" else DeviceError)
-        found = contents.read(store)
-        assert found.warnings == ()
-        assert found.active is not None
-        outcomes.add(made.release(found.active.bundle))
-        assert (found.tentative is not None) == (tentative is not None and made.release(found.active.bundle) == 2)
-        assert not any(path.name == stores.INCOMING for path in disk.tree())
-        if found.tentative is None:
-            put(store, 2)
-            assert active(store) == 2
-    assert outcomes == {1, 2}
-
-
-def test_disk_that_is_full_after_any_byte_leaves_the_old_bundle_or_the_new_one(place: Path) -> None:
-    outcomes = []
-    for room in [*range(0, 4096, 193), 1 << 20]:
-        disk = made.new_disk(place)
-        store = made.store(place, disk)
-        put(store, 1)
-        disk.room_bytes = room
-        try:
-            put(store, 2)
-        except DeviceError as err:
-            assert str(err).endswith("cannot be written: No space left on device; make room and try again")
-        disk.room_bytes = 1 << 40
-        outcomes.append(active(store))
-        put(store, 2)
-        assert active(store) == 2
-    assert outcomes == sorted(outcomes)
-    assert set(outcomes) == {1, 2}
-
-
-def test_message_of_a_full_disk(store: Store, disk: Disk) -> None:
-    disk.room_bytes = 1000
-    with pytest.raises(DeviceError) as caught:
-        put(store, 1)
-
-    assert str(caught.value) == (
-        f"{store.file('a', stores.INCOMING)}: cannot be written: No space left on device; make room and try again"
-    )

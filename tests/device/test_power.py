@@ -10,7 +10,7 @@ import pytest
 
 from edgemed.device import contents, install, switch
 from edgemed.device.store import Store
-from edgemed.errors import InstallError
+from edgemed.errors import EdgemedError, InstallError
 from tests.device import made
 from tests.device.power import Disk, Tree
 
@@ -104,21 +104,17 @@ def prepared(place: Path, case: Case) -> Disk:
     return Disk.of(disk.tree())
 
 
-def seen(place: Path, tree: Tree) -> tuple[int | None, int | None]:
-    """Return what a store that was cut shows: active release and starts left; what opens is whole."""
+def seen(place: Path, tree: Tree) -> tuple[tuple[int | None, int | None], int]:
+    """Return what a store that was cut shows, and its floor: active release and starts left; what opens is whole."""
     store = made.store(place, Disk.of(tree))
     found = contents.read(store)
     assert found.warnings == ()
     if found.active is None:
-        return None, None
+        return (None, None), found.floor("tiny")
     raw = tree[store.file(found.active.slot)]
     release = made.release(found.active.bundle)
     assert raw == made.raw(release)
-    return release, None if found.tentative is None else found.tentative.starts_left
-
-
-def floor(place: Path, tree: Tree) -> int:
-    return contents.read(made.store(place, Disk.of(tree))).floor("tiny")
+    return (release, None if found.tentative is None else found.tentative.starts_left), found.floor("tiny")
 
 
 def distinct(disk: Disk) -> dict[frozenset, tuple[str, Tree]]:
@@ -126,45 +122,62 @@ def distinct(disk: Disk) -> dict[frozenset, tuple[str, Tree]]:
     return {frozenset(tree.items()): (step, tree) for step, tree in disk.cuts()}
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_cut_anywhere_leaves_the_old_bundle_or_the_new_one(name: str, place: Path, record_property: Callable) -> None:
-    case = CASES[name]
-    disk = prepared(place, case)
-    lowest = floor(place, disk.tree())
-    work = case.work(place.parent)
-
-    work(made.store(place, disk))
-
-    assert seen(place, disk.tree()) == case.end
-    cuts = distinct(disk)
-    states = set()
-    for step, tree in cuts.values():
-        state = seen(place, tree)
-        assert state in case.allowed, step
-        assert floor(place, tree) >= lowest, step
-        states.add(state)
-    assert states == case.allowed
-    record_property("steps", len(disk.history) - 1)
-    record_property("cuts", sum(1 for _ in disk.cuts()))
-    record_property("states", len(cuts))
+def fault(case: Case, place: Path, tree: Tree, lowest: int) -> str | None:
+    """Return what is wrong with a state that a cut has left, or None."""
+    try:
+        state, floor = seen(place, tree)
+    except (AssertionError, EdgemedError) as err:
+        return str(err)
+    if state not in case.allowed:
+        return f"{state}: expected one of {case.allowed}"
+    return None if floor >= lowest else f"floor {floor}: expected at least {lowest}"
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_cut_again_while_it_is_done_again(name: str, place: Path, record_property: Callable) -> None:
+def count(name: str, place: Path) -> dict[str, int]:
+    """Run a case and return its steps, the states that cuts leave, those of second cuts, and how many are wrong."""
     case = CASES[name]
     first = prepared(place, case)
+    _, lowest = seen(place, first.tree())
     work = case.work(place.parent)
     work(made.store(place, first))
-    count, again = 0, {}
-
-    for step, tree in distinct(first).values():
+    once, again, cuts_again = distinct(first), {}, 0
+    for _, tree in once.values():
         second = Disk.of(tree)
         work(made.store(place, second))
-        assert seen(place, second.tree()) == case.end, step
-        count += sum(1 for _ in second.cuts())
+        assert seen(place, second.tree())[0] == case.end
+        cuts_again += sum(1 for _ in second.cuts())
         again.update(distinct(second))
+    wrong = [found for _, tree in (once | again).values() if (found := fault(case, place, tree, lowest))]
+    assert {seen(place, tree)[0] for _, tree in once.values()} == case.allowed  # both sides of the switch were met
+    return {
+        "steps": len(first.history) - 1,
+        "cuts": sum(1 for _ in first.cuts()),
+        "cuts_again": cuts_again,
+        "failures": len(wrong),
+    }
 
-    for step, tree in again.values():
-        assert seen(place, tree) in case.allowed, step
-    record_property("cuts", count)
-    record_property("states", len(again))
+
+@pytest.mark.parametrize("name", CASES)
+def test_cut_anywhere_and_again_while_it_is_made_good_leaves_the_old_bundle_or_the_new_one(
+    name: str, place: Path
+) -> None:
+    found = count(name, place)
+
+    assert found["failures"] == 0
+    assert found["steps"] >= 4
+    assert found["cuts_again"] > found["cuts"] > found["steps"]
+
+
+def test_the_proof_itself_sees_a_pointer_that_is_written_in_place(place: Path) -> None:
+    """A store that overwrote its pointer instead of renaming a synced one would not pass."""
+    disk = prepared(place, CASES["second install"])
+    work = installing(2)(place.parent)
+    work(made.store(place, disk))
+    pointer = place / "current"
+    in_place = Disk.of(disk.tree())
+    in_place.write(pointer, b"a\n", mode=0o644)
+    in_place.sync(pointer)
+
+    faults = [fault(CASES["second install"], place, tree, 0) for _, tree in distinct(in_place).values()]
+
+    assert any(faults)

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from edgemed import targets
 from edgemed.bundle import encryption
 from edgemed.device import install, provision
 from edgemed.device import store as stores
@@ -79,18 +78,8 @@ def test_encrypted_bundle_is_kept_encrypted_and_opens_with_the_devices_key(path:
 
 def test_bundle_encrypted_to_another_device_is_refused(path: Path) -> None:
     pytest.importorskip("pyrage")
-    raw = encryption.encrypt(made.raw(1), [encryption.generate().recipient])
+    other = provision.init(path.parent / "other", target=made.TARGET, trust=made.TRUST).identity
+    raw = encryption.encrypt(made.raw(1), [other.recipient])
     (path.parent / "a.edgemed").write_bytes(raw)
     with pytest.raises(BundleError, match=r"a\.edgemed: cannot be decrypted with this device's key: "):
         install.install(stores.open_store(path), path.parent / "a.edgemed", check=made.healthy)
-
-
-def test_system_store_is_that_of_the_targets() -> None:
-    paths = {targets.load(name).store.path for name in targets.available()} - {None}
-    assert paths == {str(stores.SYSTEM_STORE)}
-
-
-def test_default_store_is_the_targets_or_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    assert stores.default_path("/var/lib/edgemed") == Path("/var/lib/edgemed")
-    assert stores.default_path() == tmp_path / "edgemed" / "store"

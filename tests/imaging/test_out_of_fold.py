@@ -100,8 +100,8 @@ FOREIGN = {
     ),
     "other images": (
         {"images": "sha256:" + "2" * 64},
-        f"out_of_fold.json: images: the folds were trained on other images, labels or preprocessing (sha256:{'2' * 64}, "
-        f"now sha256:{'1' * 64}); train the folds again, or give the data that they were trained on with --data",
+        f"out_of_fold.json: images: the folds were trained on other images, labels or preprocessing (sha256:{'2' * 64}"
+        f", now sha256:{'1' * 64}); train the folds again, or give the data that they were trained on with --data",
     ),
 }
 

@@ -36,23 +36,22 @@ def test_mirrored_scores_have_the_mirrored_threshold(data, share: float) -> None
 
 
 @given(labelled_scores(least=1))
-def test_balanced_threshold_has_the_highest_sum_of_both_rates(data) -> None:
+def test_rates_at_equal_error_differ_least_of_all_thresholds(data) -> None:
     labels, scores = data
 
-    def total(threshold: float) -> float:
+    def apart(threshold: float) -> float:
         rates = statistics.rates(labels, scores, threshold)
         assert rates.sensitivity is not None
         assert rates.specificity is not None
-        return rates.sensitivity.value + rates.specificity.value
+        return abs(rates.sensitivity.value - rates.specificity.value)
 
-    found = statistics.threshold_balanced(labels, scores)
-    assert total(found) == pytest.approx(max(total(t) for t in scores), abs=1e-12)
+    found = statistics.threshold_of_equal_error(labels, scores)
+    assert apart(found) == pytest.approx(min(apart(t) for t in scores), abs=1e-12)
 
 
-def test_among_equals_the_nearer_rates_win() -> None:
-    # Above 0.15: sensitivity 1, specificity 1/2; above 0.7: 1/2 and 1; above 0.45: 3/4 and 3/4.
-    labels, scores = [0, 0, 1, 0, 1, 1, 0, 1], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
-    assert statistics.threshold_balanced(labels, scores) == pytest.approx(0.45)
+def test_among_equals_the_threshold_that_misses_fewest_wins() -> None:
+    # At 0.4 sensitivity 1 and specificity 1/2, at 0.6 sensitivity 0 and specificity 1/2: both 1/2 apart.
+    assert statistics.threshold_of_equal_error([0, 1, 0], [0.2, 0.4, 0.6]) == pytest.approx(0.3)
 
 
 def test_highest_score_of_a_normal_leaves_room_above() -> None:
@@ -70,11 +69,11 @@ REFUSALS = {
         "specificity: expected above 0 and at most 1, got 95",
     ),
     "one class": (
-        lambda: statistics.threshold_balanced([1], [0.5]),
+        lambda: statistics.threshold_of_equal_error([1], [0.5]),
         "labels: expected both classes, got 1 abnormal and 0 normal",
     ),
     "logits": (
-        lambda: statistics.threshold_balanced([1, 0], [2.5, -1.0]),
+        lambda: statistics.threshold_of_equal_error([1, 0], [2.5, -1.0]),
         "scores: expected calibrated scores in [0, 1], got a value outside",
     ),
 }

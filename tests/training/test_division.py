@@ -68,14 +68,22 @@ def test_near_duplicates_join_one_group(rng: np.random.Generator) -> None:
     assert division.near_duplicate_groups(dataset, np.arange(3), limit=0.97) == ("0", "1", "0")
 
 
+#: Folder of the data of each shipped recipe, and how many images train, validation and test have.
+REAL = {
+    "breast-mnist": ("breastmnist", 503, 121, 156),
+    "breast-ultrasound": ("breast_ultrasound_256", 506, 118, 156),
+    "chest-xray": ("chest_xray_224", 4589, 627, 624),
+    "pneumonia-mnist": ("pneumoniamnist", 4698, 534, 624),
+}
+
+
 @pytest.mark.parametrize("name", recipes.available())
 def test_real_division_keeps_groups_apart_and_leaves_test_alone(name: str, shared_data: Path) -> None:
     recipe = recipes.load(name)
-    folder = shared_data / {"chest-xray": "chest_xray_224", "breast-ultrasound": "breast_ultrasound_256"}[name]
-    dataset = sources.load(recipe.data.source, folder)
+    folder, *counts = REAL[name]
+    dataset = sources.load(recipe.data.source, shared_data / folder)
     divided = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
-    counts = {"chest-xray": (4589, 627, 624), "breast-ultrasound": (506, 118, 156)}
-    assert (len(divided.train), len(divided.validation), len(divided.test)) == counts[name]
+    assert [len(divided.train), len(divided.validation), len(divided.test)] == counts
     thumbnails = {
         part: np.stack([likeness.thumbnail(dataset.read(int(index))) for index in divided.named(part)])
         for part in ("train", "validation")

@@ -16,12 +16,19 @@ from edgemed.runtime.decision import DecisionRule
 from edgemed.runtime.screener import Screener
 from edgemed.training import evaluate
 from edgemed.training.data import Dataset
-from edgemed.training.evaluation import Evaluation, Figure
+from edgemed.training.evaluation import answers, subjects
+from edgemed.training.evaluation.comparison import Side
+from edgemed.training.evaluation.document import Figure
+from edgemed.training.evaluation.whole import Evaluation
 from edgemed.training.recipe import Recipe
 from tests.runtime import tiny
 
 MODEL = b"model"
-SHARES = ("sensitivity", "specificity", "ppv", "npv", "accuracy")
+SHARES = ("sensitivity", "specificity", "ppv", "npv", "accuracy", "f1")
+METHOD = (
+    "95 %; AUC: DeLong on the logit scale; average precision: logit; proportions and F1: Wilson; predictive values at "
+    "a stated prevalence: Mercaldo; likelihood ratios: Simel"
+)
 
 
 class Brightness(tiny.FakeInterpreter):
@@ -62,8 +69,11 @@ def overlapping(rng: np.random.Generator, count: int) -> tuple[list[float], list
 
 
 def evaluated(images: Dataset, recipe: Recipe, *, opened: Screener | None = None) -> Evaluation:
-    indices = np.arange(len(images.names))
-    return evaluate.evaluate(opened or screener(), images, indices, recipe=recipe, split="test")
+    used = opened or screener()
+    subject = subjects.of_bundle(used)
+    found = answers.collected(subject, images, np.arange(len(images.names)))
+    side = Side(about=subject.about, answers=found, rule=used.rule)
+    return evaluate.evaluate(subject, side, evaluate.Asked(split="test", recipe=recipe))
 
 
 def test_figures_equal_those_of_the_screeners_own_answers(rng: np.random.Generator, blob_recipe: Recipe) -> None:
@@ -110,11 +120,24 @@ def test_document_has_the_promised_keys(rng: np.random.Generator, blob_recipe: R
         "decisions",
         "interval",
         "unit",
+        "subject",
+        "thresholds",
+        "average_precision",
+        "brier_parts",
+        "calibrations",
+        "decision_curve",
+        "subgroups",
+        "comparison",
+        "several",
+        "out_of_distribution",
+        "cautions",
     ]
     assert (document["model"], document["decision_version"]) == (files.sha256(MODEL), 3)
     assert (document["recipe"], document["seed"], document["backend"]) == ("blobs", 3, "fake")
     (point,) = document["operating_points"]
-    assert list(point) == ["name", "criterion", "active", "threshold", *SHARES]
+    counts = ["true_positives", "false_negatives", "true_negatives", "false_positives"]
+    ratios = ["likelihood_ratio_positive", "likelihood_ratio_negative"]
+    assert list(point) == ["name", "criterion", "active", "threshold", *SHARES, *counts, *ratios, "at_prevalence"]
     for figure in (document["auc"], *(point[name] for name in SHARES)):
         assert list(figure) == ["value", "ci95", "ci95_by_patient"]
         assert figure["ci95"][0] <= figure["value"] <= figure["ci95"][1]
@@ -144,7 +167,7 @@ def test_images_of_unknown_patients_have_no_interval_by_patient(rng: np.random.G
     (point,) = result.operating_points
     assert (result.n_groups, result.resamples, result.unit) == (20, None, "image")
     assert all(figure.ci95_by_patient is None for figure in (result.auc, *(getattr(point, name) for name in SHARES)))
-    assert result.interval == "95 %; AUC: DeLong on the logit scale; proportions: Wilson"
+    assert result.interval == METHOD
 
 
 def _repeated(rng: np.random.Generator, *, patients: int, times: int) -> Dataset:
@@ -173,10 +196,7 @@ def test_copies_of_an_image_narrow_the_interval_by_image_but_not_the_one_by_pati
     once = evaluated(_repeated(np.random.default_rng(seed), patients=60, times=1), blob_recipe)
     often = evaluated(_repeated(np.random.default_rng(seed), patients=60, times=5), blob_recipe)
     assert (often.n, often.n_groups, often.resamples) == (300, 60, 2000)
-    assert often.interval == (
-        "95 %; AUC: DeLong on the logit scale; proportions: Wilson; "
-        "by patient: percentiles of 2000 resamples of 60 patients, seed 3"
-    )
+    assert often.interval == f"{METHOD}; by patient: percentiles of 2000 resamples of 60 patients, seed 3"
     (point, alone) = (*often.operating_points, *once.operating_points)
     # Not PPV and NPV: the resamples keep the prevalence, Wilson does not.
     names = ("sensitivity", "specificity", "accuracy")
@@ -270,7 +290,11 @@ def test_test_split_is_selected_without_reading_an_image(blob_recipe: Recipe) ->
         splits=("train", "val", "test", "test"),
         read=read,
     )
-    assert evaluate.select(_with_evidence(None), images, blob_recipe, "test").tolist() == [2, 3]
+    assert selected(_with_evidence(None), images, blob_recipe, "test").indices.tolist() == [2, 3]
+
+
+def selected(bundle: Bundle, images: Dataset, recipe: Recipe, split: str) -> evaluate.Selected:
+    return evaluate.select(images, recipe, split, trained=evaluate.division_of(bundle), name="tiny 1.2.3")
 
 
 EVIDENCE = {
@@ -284,8 +308,8 @@ def test_train_and_validation_are_selected_as_the_recipe_divides(
     document: dict[str, object] | None, blob_recipe: Recipe
 ) -> None:
     images, bundle = _divided(*DIVIDED), _with_evidence(document)
-    assert evaluate.select(bundle, images, blob_recipe, "train").tolist() == [0, 1, 2, 3, 4, 5]
-    assert evaluate.select(bundle, images, blob_recipe, "validation").tolist() == [6, 7, 8, 9]
+    assert selected(bundle, images, blob_recipe, "train").indices.tolist() == [0, 1, 2, 3, 4, 5]
+    assert selected(bundle, images, blob_recipe, "validation").indices.tolist() == [6, 7, 8, 9]
 
 
 OTHER_DIVISIONS = {
@@ -300,7 +324,7 @@ def test_division_other_than_the_bundles_own_is_refused(
     document: dict[str, int], then: str, seed: int, split: str, blob_recipe: Recipe
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        evaluate.select(_with_evidence(document), _divided(*DIVIDED), blob_recipe, split)
+        selected(_with_evidence(document), _divided(*DIVIDED), blob_recipe, split)
     assert str(caught.value) == (
         "blobs: divides the data into 6 train and 4 validation images with seed 3; tiny 1.2.3 was trained on "
         f"{then} images with seed {seed}; give the recipe it was trained by with --recipe, and its data with --data"
@@ -309,11 +333,11 @@ def test_division_other_than_the_bundles_own_is_refused(
 
 def test_malformed_evidence_of_the_training_is_the_bundles_fault(blob_recipe: Recipe) -> None:
     with pytest.raises(BundleError) as caught:
-        evaluate.select(_with_evidence({"seed": 3}), _divided(*DIVIDED), blob_recipe, "validation")
+        selected(_with_evidence({"seed": 3}), _divided(*DIVIDED), blob_recipe, "validation")
     assert str(caught.value) == "evidence/training.json: train_images: required key is missing"
 
 
 def test_unknown_split_names_the_near_one(blob_recipe: Recipe) -> None:
     with pytest.raises(ConfigError) as caught:
-        evaluate.select(_with_evidence(None), _divided(*DIVIDED), blob_recipe, "tets")
+        selected(_with_evidence(None), _divided(*DIVIDED), blob_recipe, "tets")
     assert str(caught.value) == ("split: expected one of train, validation, test, got 'tets'; did you mean 'test'?")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import sys
+import zipfile
 from pathlib import Path
 
 import msgspec
@@ -9,7 +12,7 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
 from edgemed.errors import ConfigError
-from edgemed.training import batches, fit, prepare, weights
+from edgemed.training import batches, devices, fit, prepare, saving, weights
 from edgemed.training import run as runs
 from edgemed.training.network import MobileNetV2
 from edgemed.training.progress import Silent
@@ -38,9 +41,9 @@ class Interrupting(Silent):
 
 @pytest.fixture(scope="module")
 def whole(blobs: Path, blob_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the run folder of an uninterrupted run."""
+    """Return the run folder of an uninterrupted run; its curves lie beside it."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    fit.train(blob_recipe, blobs, out)
+    fit.train(blob_recipe, blobs, out, curves=out.with_name("curves"))
     return out
 
 
@@ -49,11 +52,66 @@ def test_run_folder_describes_itself_and_holds_the_best_epoch(whole: Path, blobs
     assert run.recipe == blob_recipe
     assert (run.train_images, run.validation_images) == (64, 40)
     assert [line.epoch for line in run.history] == [0, 1, 2]
-    areas = [line.validation_auc for line in run.history]
-    assert run.best_epoch == areas.index(max(areas))
+    assert (
+        run.best_epoch == max(run.history, key=lambda line: (line.validation_auc, -(line.validation_loss or 0))).epoch
+    )
     assert sorted(path.name for path in whole.iterdir()) == ["model.keras", "run.json"]
     split = prepare.prepare(blob_recipe, blobs)
     runs.require_same_data(run, split)
+
+
+def test_run_says_where_and_by_which_command_it_was_begun(whole: Path) -> None:
+    run = runs.read(whole)
+    assert set(run.environment) == {"system", "machine", "cpus", "accelerators"}
+    assert int(run.environment["cpus"]) >= 1
+    assert run.environment["accelerators"] == ", ".join(devices.accelerators())
+    assert run.command == tuple(sys.orig_argv)
+    assert {"python", "edgemed", "keras", "backend"} <= set(run.versions)
+
+
+def test_curves_hold_every_epoch_for_tensorboard(whole: Path) -> None:
+    import tensorflow as tf
+
+    found: dict[str, dict[int, float]] = {}
+    for path in sorted(whole.with_name("curves").iterdir()):
+        for event in tf.compat.v1.train.summary_iterator(str(path)):
+            for value in event.summary.value:
+                assert value.metadata.plugin_data.plugin_name == "scalars"
+                found.setdefault(value.tag, {})[event.step] = float(tf.make_ndarray(value.tensor))
+    history = runs.read(whole).history
+    assert set(found) == {"loss", "validation_auc", "validation_loss", "learning_rate"}
+    for name, points in found.items():
+        assert points == pytest.approx({line.epoch: getattr(line, name) for line in history}, abs=1e-6)
+
+
+def test_kept_model_has_no_optimizer(whole: Path) -> None:
+    with zipfile.ZipFile(whole / "model.keras") as archive:
+        assert json.loads(archive.read("config.json")).get("compile_config") is None
+
+
+def test_run_folder_is_a_start_for_another_run(whole: Path, blob_recipe: Recipe) -> None:
+    assert weights.locate(blob_recipe.model, whole.parent, given=whole) == whole / "model.keras"
+    named = msgspec.structs.replace(blob_recipe.model, pretrained="whole")
+    assert weights.locate(named, whole.parent) == whole / "model.keras"
+
+
+def test_damaged_state_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint-0000.npz"
+    cases = {
+        b"PK half": f"{path}: expected the state of a run, got a damaged file: ",
+        None: f"{path}: expected the state of the run after its last epoch, found none; train again",
+    }
+    for raw, message in cases.items():
+        path.unlink(missing_ok=True)
+        if raw is not None:
+            path.write_bytes(raw)
+        with pytest.raises(ConfigError) as caught:
+            saving.load_checkpoint(path, expected=[(1,)])
+        assert str(caught.value).startswith(message)
+    np.savez(path, np.zeros(2))
+    with pytest.raises(ConfigError) as caught:
+        saving.load_checkpoint(path, expected=[(1,)])
+    assert str(caught.value) == (f"{path}: expected the state of this run's network, got that of another; train again")
 
 
 def test_training_lowers_the_loss(whole: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from edgemed.errors import ConfigError, ImageError
 from edgemed.schema import from_builtins, to_builtins
 from edgemed.training import prepare
+from edgemed.training import run as runs
 from edgemed.training.division import Prepared
 from edgemed.training.recipe import Recipe
 from tests.training import blobs as made
@@ -115,4 +116,12 @@ def test_labels_of_the_recipe_are_those_of_its_source(blob_recipe: Recipe) -> No
         from_builtins(tree, Recipe, source="blobs.yaml")
     assert str(caught.value) == (
         "blobs.yaml: labels: expected those of data.source.classes, ['plain', 'blob'], got ['plain', 'blobs']"
+    )
+
+
+def test_card_says_that_nothing_like_a_test_picture_was_seen(blob_recipe: Recipe) -> None:
+    splits = to_builtins(blob_recipe.data.splits) | {"like_test": "drop"}
+    assert runs.separation(_with(blob_recipe, splits=splits)) == (
+        "Validation shares no near-duplicate (28 x 28 thumbnails that correlate above 0.999) with train; patients are "
+        "not known. Neither holds a picture that shows nearly the same as a test picture."
     )

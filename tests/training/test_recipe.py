@@ -47,9 +47,34 @@ BROKEN = {
         "chest-xray.yaml: quality.min_side: unknown key; did you mean 'min_side_px'?",
     ),
     "wrong type": (
-        "  epochs: 8",
-        "  epochs: eight",
-        "chest-xray.yaml: fit.epochs: expected `int`, got `str`, value 'eight'",
+        "  batch: 32",
+        "  batch: many",
+        "chest-xray.yaml: fit.batch: expected `int`, got `str`, value 'many'",
+    ),
+    "unknown option of the network": (
+        "  dropout: 0.3",
+        "  drop_out: 0.3",
+        "chest-xray.yaml: model.drop_out: unknown key; did you mean 'dropout'?",
+    ),
+    "unknown family": (
+        "  family: mobilenet_v2",
+        "  family: mobilenet_v3",
+        "chest-xray.yaml: model.family: invalid value 'mobilenet_v3', value 'mobilenet_v3'",
+    ),
+    "average that keeps all": (
+        "  seed: 17",
+        "  seed: 17\n  ema: 1.0",
+        "chest-xray.yaml: fit.ema: expected `float` < 1.0, value 1.0",
+    ),
+    "mixup below zero": (
+        "  seed: 17",
+        "  seed: 17\n  mixup: -0.2",
+        "chest-xray.yaml: fit.mixup: expected `float` >= 0.0, value -0.2",
+    ),
+    "misspelt loss": (
+        "  seed: 17",
+        "  seed: 17\n  loss: focall",
+        "chest-xray.yaml: fit.loss: invalid enum value 'focall', value 'focall'",
     ),
     "out of range": (
         "  seed: 17",
@@ -131,3 +156,9 @@ def test_gate_limits_are_read_and_checked() -> None:
     with pytest.raises(ConfigError) as caught:
         recipes.parse((blobs.RECIPE + "gate: {margin: 1.0}\n").encode(), source="blobs.yaml")
     assert str(caught.value) == "blobs.yaml: gate.margin: expected `float` < 1.0, value 1.0"
+
+
+def test_another_seed_leaves_the_division_as_it_was() -> None:
+    recipe = recipes.load("chest-xray")
+    other = recipes.with_seed(recipes.with_seed(recipe, 5), 6)
+    assert (other.fit.seed, recipes.division_seed(other)) == (6, recipes.division_seed(recipe))

@@ -40,17 +40,7 @@ def inspect(described: Described, *, near: float = NEAR, progress: Callable[[], 
         near: correlation of thumbnails above which two pictures count as nearly the same, 0.5..1.
         progress: called once an image.
     """
-    listing = described.listing
-    subject = Subject(
-        listing=listing,
-        traits=traits.measure(listing, progress=progress),
-        labels=np.array([described.meaning.get(value, value) for value in listing.values]),
-        unlisted=frozenset(index for index, value in enumerate(listing.values) if value not in described.meaning),
-        label_names=described.label_names,
-        roles=described.roles,
-        patients_known=described.patients_known,
-        near=near,
-    )
+    subject = _subject(described, near, progress)
     differences = levels.differences(subject)
     found: list[Finding] = [
         *composition.findings(subject),
@@ -64,9 +54,9 @@ def inspect(described: Described, *, near: float = NEAR, progress: Callable[[], 
         schema_version=1,
         form=described.form,
         assumed=described.assumed,
-        images=len(listing.names),
+        images=len(described.listing.names),
         readable=int(subject.traits.readable.sum()),
-        numbered_by=listing.numbered_by,
+        numbered_by=described.listing.numbered_by,
         counts=composition.counts(subject),
         sizes=pictures.sizes(subject),
         bits=pictures.bits(subject),
@@ -77,3 +67,17 @@ def inspect(described: Described, *, near: float = NEAR, progress: Callable[[], 
         summary={severity.value: many[severity] for severity in _ORDER},
     )
     return Checked(document=document, subject=subject)
+
+
+def _subject(described: Described, near: float, progress: Callable[[], None]) -> Subject:
+    listing, meaning = described.listing, described.meaning
+    return Subject(
+        listing=listing,
+        traits=traits.measure(listing, progress=progress),
+        labels=np.array([meaning.get(value, value) for value in listing.values]),
+        unlisted=frozenset(index for index, value in enumerate(listing.values) if value not in meaning),
+        label_names=described.label_names,
+        roles=described.roles,
+        patients_known=described.patients_known,
+        near=near,
+    )

@@ -8,6 +8,7 @@ Text burned into a picture shows on it: the sheet belongs where the pictures bel
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -21,7 +22,8 @@ from edgemed.training.inspection.traits import eight_bits
 
 __all__ = ["png"]
 
-Canvas = NDArray[np.uint8]
+Canvas: TypeAlias = NDArray[np.uint8]
+Item = TypeVar("Item")
 
 _TILE_PX = 120
 _CAPTION_PX = 16
@@ -56,7 +58,7 @@ def png(checked: Checked) -> bytes:
     return raw.tobytes()
 
 
-def _spread(items: Sequence[object], most: int) -> list:  # type: ignore[type-arg]  # keeps the kind of its items
+def _spread(items: Sequence[Item], most: int) -> list[Item]:
     """Return up to ``most`` items, evenly taken from all."""
     if len(items) <= most:
         return list(items)

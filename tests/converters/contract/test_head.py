@@ -201,7 +201,7 @@ NOT_SEVERAL: dict[str, tuple[Callable[[Any], Any], str]] = {
         "each other; leave it out",
     ),
     "a map": (
-        lambda x: layers.Activation("linear", name="end")(layers.Conv2D(3, 1)(x)),
+        lambda x: layers.Conv2D(3, 1, name="end")(layers.Activation("relu")(x)),
         "output of 'end': has the shape (None, 10, 8, 3), expected one logit for each label; this release has no "
         "segmentation",
     ),
