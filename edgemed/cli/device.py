@@ -41,15 +41,14 @@ def init(
     json: bool = _JSON,
 ) -> None:
     """Make a store: folders, this device's own keys, and whose bundles it takes. One that is there already is kept."""
-    from edgemed import targets
+    from edgemed import shipped, targets
     from edgemed.device import places, provision
 
-    target_id = target or targets.generic_id()
-    path = store or places.default(targets.load(target_id).store.path)
-    made = provision.init(path, target=target_id, trust=_trust(trusted))
+    path = store or (places.default(targets.load(target).store.path) if target else places.found())
+    made = provision.init(path, target=target, trust=_trust(trusted))
     keyids = [key.keyid for key in made.trust.root.every_key]
     result = "made" if made.is_new else "unchanged"
-    if not trusted:
+    if shipped.demo_key().keyid in keyids:
         output.note(
             "edgemed: this store takes bundles signed with the package's own demo key, which is for trying things out; "
             "name the keys of your product with --trust"
@@ -59,14 +58,14 @@ def init(
             {
                 "result": result,
                 "store": path,
-                "target": target_id,
+                "target": made.store.target,
                 "device": made.identity.device_id,
                 "recipient": made.identity.recipient,
                 "trusted": keyids,
             }
         )
         return
-    lines = [("store", f"{path} ({result})"), ("target", target_id), ("device", made.identity.device_id)]
+    lines = [("store", f"{path} ({result})"), ("target", made.store.target), ("device", made.identity.device_id)]
     public = ("public key", str(path / "identity" / "signing.pub"))
     output.fields([*lines, public, ("recipient", made.identity.recipient), *(("trusts", keyid) for keyid in keyids)])
 
@@ -206,8 +205,7 @@ def _opened(path: Path | None) -> Store:
     return stores.open_store(path or places.found())
 
 
-def _trust(paths: list[Path]) -> Trust:
-    from edgemed import shipped
-    from edgemed.bundle import roles, trusted
+def _trust(paths: list[Path]) -> Trust | None:
+    from edgemed.bundle import trusted
 
-    return trusted.from_files(paths) if paths else roles.of_keys([shipped.demo_key()])
+    return trusted.from_files(paths) if paths else None

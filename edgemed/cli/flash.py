@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,13 +139,13 @@ def _fleet(
     fleet.run(cargo, inventory, rollout=rollout, how=how, options=options, resume=bool(given["--resume"]), json=json)
 
 
-def _require_absent(other: str, given: dict[str, object]) -> None:
+def _require_absent(other: str, given: Mapping[str, object]) -> None:
     """Refuse options that another one makes meaningless, so that none is passed over unseen."""
     if named := [name for name, value in given.items() if value]:
         raise ConfigError(f"{other}: expected without {' and '.join(named)}, which the inventory has for each device")
 
 
-def _require_sense(*, bootstrap: bool, dry_run: bool, inventory: bool, needs: dict[str, object]) -> None:
+def _require_sense(*, bootstrap: bool, dry_run: bool, inventory: bool, needs: Mapping[str, object]) -> None:
     """Refuse options of provisioning that do not go together."""
     if bootstrap and (inventory or dry_run):
         raise ConfigError("--bootstrap: expected with one device, and without --dry-run; it writes to the device")

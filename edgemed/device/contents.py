@@ -111,6 +111,8 @@ def read(store: Store) -> Contents:
     reader = _reader(store)
     active = reader.active()
     other = None if active is None else reader.fit(_other(active.slot))
+    if active is not None and active.slot == store.current() and (fault := reader.faults.get(_other(active.slot))):
+        reader.warnings.append(f"{fault}; there is nothing to go back to until another bundle is installed")
     return _contents(reader, active, other)
 
 

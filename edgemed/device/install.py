@@ -7,7 +7,7 @@
 3. A member of it admits the store's target.
 4. Nothing is on trial: a tentative bundle is committed or rolled back first.
 5. The bundle that is active already changes nothing.
-6. Its release is not below the floor of its name.
+6. Its release is not below the floor of its name, and it opens together with the overlays that the store holds.
 7. There is room for it.
 8. ``state.json`` notes the attempt. Up to here nothing was written.
 9. The file is copied beside the inactive slot's bundle, as ``incoming.edgemed``, and synced.
@@ -115,6 +115,7 @@ def install(
             return _outcome(found, Result.UNCHANGED, found.active, previous=found.previous)
         _require_something_to_go_back_to(store, found, tentative)
         trust.require_release(bundle, found.floor(bundle.manifest.name))  # 6
+        switch.with_overlays(store, found, bundle)
         _require_room(store, len(raw))  # 7
         held = Held(slot=found.inactive(), bundle=bundle)
         state = _begun(store, found, bundle)  # 8

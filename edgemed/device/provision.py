@@ -12,8 +12,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgemed import schema, targets
-from edgemed.bundle import trusted
+from edgemed import schema, shipped, targets
+from edgemed.bundle import roles, trusted
 from edgemed.bundle.roles import Trust
 from edgemed.device import filesystem, identity, lock
 from edgemed.device import state as states
@@ -42,13 +42,15 @@ class Made:
     is_new: bool
 
 
-def init(path: Path, *, target: str, trust: Trust, fs: Filesystem = DISK) -> Made:
+def init(path: Path, *, target: str | None = None, trust: Trust | None = None, fs: Filesystem = DISK) -> Made:
     """Make a store, or find the one that is there to be the same.
 
     Args:
-        path: its folder; made where only its parents are missing.
-        target: id of the target that this device is.
-        trust: whose signatures shall count.
+        path: its folder; made with its parents.
+        target: id of the target that this device is; None for what a store that is there says, and for a new one the
+            generic target of this machine.
+        trust: whose signatures shall count; None for that of the store that is there, and for a new one the package's
+            demo key.
         fs: how files are changed.
 
     Raises:
@@ -56,25 +58,29 @@ def init(path: Path, *, target: str, trust: Trust, fs: Filesystem = DISK) -> Mad
             another trust, is there.
         DeviceError: the folder cannot be written, or the store there is locked or of another edgemed.
     """
-    targets.load(target)
+    if target is not None:
+        targets.load(target)
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         if FORMAT in fs.names(path):
             return _found(stores.open_store(path, fs=fs), target, trust)
     _make_folder(path, fs)
     with lock.held(path):
-        made = _filled(path, target, trust, fs)
+        if FORMAT in fs.names(path):  # another init has ended meanwhile
+            return _found(stores.open_store(path, fs=fs), target, trust)
+        trust = roles.of_keys([shipped.demo_key()]) if trust is None else trust
+        made = _filled(path, target or targets.generic_id(), trust, fs)
         filesystem.replace(fs, path / FORMAT, schema.encode_json({"schema": SCHEMA}) + b"\n")
     return Made(store=stores.open_store(path, fs=fs), identity=made, trust=trust, is_new=True)
 
 
-def _found(store: Store, target: str, trust: Trust) -> Made:
-    if store.target != target:
+def _found(store: Store, target: str | None, trust: Trust | None) -> Made:
+    if target is not None and store.target != target:
         raise ConfigError(
             f"{store.path}: is a store for target {store.target}, expected {target}; "
             "choose another folder, or leave --target away"
         )
     own = store.trust()
-    if trusted.contents(own) != trusted.contents(trust):
+    if trust is not None and trusted.contents(own) != trusted.contents(trust):
         raise ConfigError(
             f"{store.path}: is a store that trusts other keys; leave --trust away to keep them, "
             "or make a store in another folder"

@@ -24,7 +24,7 @@ from edgemed.device.state import Event, State
 from edgemed.device.store import Held, Store
 from edgemed.errors import DeviceError
 
-__all__ = ["commit", "decided", "require_active", "rollback", "settled", "start"]
+__all__ = ["commit", "decided", "require_active", "rollback", "settled", "start", "with_overlays"]
 
 _START_WAIT_S = 5.0  # commit and another start take milliseconds; an install holds no lock while one is on trial
 
@@ -63,7 +63,16 @@ def decided(store: Store, found: Contents) -> Bundle:
         BundleError: an overlay was altered, is not signed as the store asks, or is missing though it was in force once.
         DeviceError: there is no active bundle, or the overlays cannot be read.
     """
-    bundle = require_active(store, found).bundle
+    return with_overlays(store, found, require_active(store, found).bundle)
+
+
+def with_overlays(store: Store, found: Contents, bundle: Bundle) -> Bundle:
+    """Return a bundle as it would decide in this store.
+
+    Raises:
+        BundleError: as `decided`.
+        DeviceError: the overlays cannot be read.
+    """
     floor = found.state.decisions.get(bundle.manifest.members[MODEL].sha256, 0)
     return overlay.applied(bundle, store.overlays(), trust=store.trust(), floor=floor)
 

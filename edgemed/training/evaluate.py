@@ -152,18 +152,37 @@ def evaluate(
     found, rule = side.answers, side.rule
     require_both_classes(found, asked.split, gates=subject.bundle is not None)
     several.require_every_label(found, subject.labels, asked.split)
-    seed = asked.recipe.fit.seed
     sample = Sample(
         abnormal=found.abnormal,
         abnormality=found.abnormality,
         scores=scores(rule.calibration, found.abnormality),
         groups=found.groups,
-        seed=seed,
+        seed=asked.recipe.fit.seed,
     )
-    calibrated = calibrations.compared(
-        sample, in_force=_origin(side), validation=validation, keep_together=keep_together
+    return _document(
+        subject,
+        side,
+        asked,
+        sample=sample,
+        calibrated=calibrations.compared(
+            sample, in_force=_origin(side), validation=validation, keep_together=keep_together
+        ),
+        other=other,
+        ood=ood,
     )
-    in_force = calibrated.in_force
+
+
+def _document(
+    subject: Subject,
+    side: Side,
+    asked: Asked,
+    *,
+    sample: Sample,
+    calibrated: calibrations.Compared,
+    other: Side | None,
+    ood: OodReport | None,
+) -> Evaluation:
+    found, rule, seed, in_force = side.answers, side.rule, sample.seed, calibrated.in_force
     groups = tuple(
         row
         for name, values in asked.attributes.items()

@@ -18,7 +18,7 @@ from edgemed.device.health import Health
 from edgemed.device.store import Store
 from edgemed.errors import InstallError
 from tests.bundle import tiny
-from tests.device.power import Disk
+from tests.device.power import Disk, Tree
 
 TARGET = targets.generic_id()
 TRUST = roles.of_keys([tiny.KEY.public])
@@ -83,10 +83,15 @@ def store(path: Path, fs: Filesystem, *, clock: Callable[[], datetime] = lambda:
 
 def new_disk(path: Path) -> Disk:
     """Return a disk with an empty store at ``path``; a real folder is there as well, for the lock."""
+    return Disk.of(dict(_empty_store(path)))
+
+
+@functools.cache
+def _empty_store(path: Path) -> Tree:
     disk = Disk.of({path.parent: None})
     path.mkdir(exist_ok=True)
     provision.init(path, target=TARGET, trust=TRUST, fs=disk)
-    return Disk.of(disk.tree())
+    return disk.tree()
 
 
 def release(bundle: Bundle) -> int:

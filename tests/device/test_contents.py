@@ -78,6 +78,17 @@ def test_damage_is_repaired_by_an_install(store: Store, disk: Disk, tmp_path: Pa
     assert (releases(found), found.warnings) == ((2, 1), ())
 
 
+def test_damaged_previous_bundle_is_said(store: Store, disk: Disk) -> None:
+    spoil(disk, store.file("a"), flipped(made.raw(1)))
+
+    found = contents.read(store)
+
+    assert releases(found) == (2, None)
+    (said,) = found.warnings
+    assert said.startswith(f"{store.file('a')}: ")
+    assert said.endswith("; there is nothing to go back to until another bundle is installed")
+
+
 def test_rejected_bundle_does_not_stand_in(store: Store, disk: Disk) -> None:
     switch.rollback(store)
     spoil(disk, store.file("a"), b"")

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgemed import files
 from edgemed.device import contents, install, lock, switch
 from edgemed.device import store as stores
 from edgemed.device.install import Result
@@ -147,6 +148,21 @@ def test_release_below_the_floor_is_refused(store: Store, disk: Disk) -> None:
 
     assert str(caught.value) == "tiny 3.0.0: release 3 lies below the floor 4; use a newer bundle"
     assert disk.tree() == before
+
+
+def test_bundle_that_would_not_open_with_the_stores_overlays_is_refused(store: Store) -> None:
+    put(store, 1)
+    seen = {files.sha256(tiny.MODEL): 7}  # thresholds of version 7 were in force, and their overlay is gone
+    store.write_state(msgspec.structs.replace(store.state(), decisions=seen))
+
+    with pytest.raises(RollbackError) as caught:
+        put(store, 2)
+
+    assert str(caught.value) == (
+        "tiny: decision version 1 lies below 7, which this device has seen; "
+        "put the newer overlay back, or install a newer bundle"
+    )
+    assert store.current() == "a"
 
 
 def test_floor_outlives_a_rollback(store: Store) -> None:

@@ -44,8 +44,6 @@ def active(store: Store) -> int | None:
 FAULTS: dict[str, Callable[[], BaseException]] = {
     "Ctrl-C": KeyboardInterrupt,
     "disk full": lambda: OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-    "read-only": lambda: OSError(errno.EROFS, os.strerror(errno.EROFS)),
-    "input/output error": lambda: OSError(errno.EIO, os.strerror(errno.EIO)),
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from edgemed import shipped
 from edgemed.bundle import roles
 from edgemed.device import contents, provision
 from edgemed.device import store as stores
@@ -63,6 +64,21 @@ def test_same_init_again_keeps_everything(tmp_path: Path) -> None:
     second = init(tmp_path / "store")
 
     assert (second.is_new, second.identity, second.trust.root) == (False, first.identity, first.trust.root)
+
+
+def test_init_without_a_word_keeps_target_and_trust(tmp_path: Path) -> None:
+    init(tmp_path / "store", target="raspberry-pi-4")
+
+    again = provision.init(tmp_path / "store")
+
+    assert (again.is_new, again.store.target, again.trust.root) == (False, "raspberry-pi-4", made.TRUST.root)
+
+
+def test_new_store_without_a_word_is_generic_and_trusts_the_demo_key(tmp_path: Path) -> None:
+    new = provision.init(tmp_path / "store")
+
+    keys = [key.keyid for key in new.trust.root.every_key]
+    assert (new.store.target, keys) == (made.TARGET, [shipped.demo_key().keyid])
 
 
 DIFFERENT = {

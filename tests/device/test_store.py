@@ -78,7 +78,8 @@ def test_encrypted_bundle_is_kept_encrypted_and_opens_with_the_devices_key(path:
 
 def test_bundle_encrypted_to_another_device_is_refused(path: Path) -> None:
     pytest.importorskip("pyrage")
-    raw = encryption.encrypt(made.raw(1), [encryption.generate().recipient])
+    other = provision.init(path.parent / "other", target=made.TARGET, trust=made.TRUST).identity
+    raw = encryption.encrypt(made.raw(1), [other.recipient])
     (path.parent / "a.edgemed").write_bytes(raw)
     with pytest.raises(BundleError, match=r"a\.edgemed: cannot be decrypted with this device's key: "):
         install.install(stores.open_store(path), path.parent / "a.edgemed", check=made.healthy)

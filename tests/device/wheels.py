@@ -53,7 +53,7 @@ def write(
     record = "".join(f"{one},,\n" for one in [*contents, f"{info}/RECORD"])
     with zipfile.ZipFile(path, "w") as archive:
         for member, text in {**contents, f"{info}/RECORD": record}.items():
-            archive.writestr(member, text)
+            archive.writestr(zipfile.ZipInfo(member), text)  # a fixed time: the same wheel twice is the same bytes
     return path
 
 

@@ -121,7 +121,7 @@ class Session:
         """
         with self._translated("the command was answered"):
             try:
-                return await asyncio.wait_for(self._answer(line), limit_s)
+                return await _within(limit_s, self._answer(line))
             except asyncio.TimeoutError as err:
                 raise DeviceError(
                     f"{self.place}: no answer within {limit_s:g} s; look at the device, then run the same command again"
@@ -224,6 +224,25 @@ class Session:
 def _said(err: Exception) -> str:
     """Return what asyncssh or the system says, without the reason's number."""
     return str(getattr(err, "reason", "") or getattr(err, "strerror", "") or err) or type(err).__name__
+
+
+async def _within(limit_s: float, work: Any) -> Any:
+    """Await something for so long at most.
+
+    Not `asyncio.wait_for`: before Python 3.12 that forgets a Ctrl-C which comes as the work ends.
+
+    Raises:
+        asyncio.TimeoutError: it was not done.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait([task], timeout=limit_s)
+        if not done:
+            raise asyncio.TimeoutError
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _both(first: Any, second: Any) -> tuple[Any, Any]:

@@ -123,18 +123,8 @@ def carried_out(
         EdgemedError: the data are not those of the recipe, the split lacks a class, an image cannot be read, an option
             has no place here, or the other model is of other labels or was trained on the images asked for.
     """
-    report = progress or Silent()
-    if other is not None:
-        comparison.require_comparable(candidate.subject.about, other.subject.about)
-    _require_gates(candidate, request)
-    dataset = prepare.load(candidate.recipe, _data(candidate, request), progress=report)
-    answers.require_same_labels(candidate.subject, dataset)
-    subgroups.require_attributes(request.attributes, dataset.attributes)
-    split = request.split or ("validation" if candidate.screener is None else "test")
-    chosen = _selected(candidate, dataset, split)
-    if other is not None and other.trained is not None and split != "test":
-        evaluate.select(dataset, candidate.recipe, split, trained=other.trained, name=other.title)
-    work = _Work(dataset=dataset, chosen=chosen, split=split, report=report)
+    work = _prepared(candidate, request, other, progress or Silent())
+    dataset, chosen, split = work.dataset, work.chosen, work.split
     validation = _validation(candidate, work)
     side = _side(candidate, work, validation)
     rows = side.answers.indices
@@ -157,6 +147,21 @@ def carried_out(
         side=side,
         dataset=dataset,
     )
+
+
+def _prepared(candidate: Candidate, request: Request, other: Candidate | None, report: Progress) -> _Work:
+    """Return the images of the split, once labels, attributes and options have been compared with model and data."""
+    if other is not None:
+        comparison.require_comparable(candidate.subject.about, other.subject.about)
+    _require_gates(candidate, request)
+    dataset = prepare.load(candidate.recipe, _data(candidate, request), progress=report)
+    answers.require_same_labels(candidate.subject, dataset)
+    subgroups.require_attributes(request.attributes, dataset.attributes)
+    split = request.split or ("validation" if candidate.screener is None else "test")
+    chosen = _selected(candidate, dataset, split)
+    if other is not None and other.trained is not None and split != "test":
+        evaluate.select(dataset, candidate.recipe, split, trained=other.trained, name=other.title)
+    return _Work(dataset=dataset, chosen=chosen, split=split, report=report)
 
 
 def _require_gates(candidate: Candidate, request: Request) -> None:

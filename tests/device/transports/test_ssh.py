@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import threading
@@ -363,17 +364,26 @@ def test_ctrl_c_leaves_what_the_same_command_goes_on_with(server: Server, store:
     marks.mkdir()
     (store / "answers" / "script").write_text(f"sleep 1; touch {marks}/ended\n", "utf-8")
 
+    status = store / "answers" / "status"
+    answer = status.read_bytes()
+    if when == "asking":
+        # A pipe that nobody writes into: the device never answers.
+        status.unlink()
+        os.mkfifo(status)
+
     async def interrupted() -> None:
         place, how = to(server.url(store)), options(server)
         work = asyncio.ensure_future(_flashed(LARGE, place, how, Cancelling(when)))
         if when in ("connecting", "asking"):
-            asyncio.get_running_loop().call_later(0.01 if when == "connecting" else 0.2, work.cancel)
+            asyncio.get_running_loop().call_later(0.01 if when == "connecting" else 0.5, work.cancel)
         await work
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(interrupted())
     assert not (marks / "ended").exists()
     (store / "answers" / "script").unlink()
+    status.unlink()
+    status.write_bytes(answer)
     report = flashed(LARGE, server, store)
     assert report.result == "installed"
     least = {"sending": 256 << 10, "installing": SIZE}.get(when, 0)
