@@ -49,6 +49,7 @@ def _answers(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield (
             title,
             {
+                "picture": files.sha256(np.ascontiguousarray(frame.pixels).tobytes()),
                 "plane": files.sha256(np.ascontiguousarray(plane).tobytes()),
                 "logit_int8": np.asarray(logit).ravel().tolist(),
                 "logit_scale": unit.scale,
@@ -70,8 +71,9 @@ def _pictures(name: str, members: Any) -> Iterator[tuple[str, Frame]]:
     rng = np.random.default_rng(SEED)
     for number in range(SYNTHETIC):
         noise = rng.integers(0, 256, size=(int(rng.integers(200, 900)), int(rng.integers(200, 900))), dtype=np.uint8)
-        pixels = cv2.GaussianBlur(noise, (0, 0), 1.0 + number)
-        pixels = cv2.normalize(pixels, np.empty_like(pixels), 0, 255, cv2.NORM_MINMAX)
+        # Integers only: the pictures themselves must be the same on both machines.
+        smooth = cv2.GaussianBlur(noise, (0, 0), 1.0 + number).astype(np.int32)
+        pixels = ((smooth - smooth.min()) * 255 // max(1, int(smooth.max() - smooth.min()))).astype(np.uint8)
         raw = cv2.imencode(".png", pixels)[1].tobytes()
         yield f"synthetic {number} {modality}", next(readers.decode(raw, source="synthetic.png"))
 

@@ -159,6 +159,8 @@ def _compared(name: str, here: Mapping[str, Any], there: Mapping[str, Any]) -> d
         one.logit_lsb for one in tolerance.entries if one.architecture == "aarch64" and one.kernels == "xnnpack"
     )
     _require(list(here) == list(there), "other pictures")
+    pictures = [title for title in here if here[title]["picture"] != there[title]["picture"]]
+    _require(pictures == [], f"pictures that were made differently: {pictures}")
     planes = sum(here[title]["plane"] != there[title]["plane"] for title in here)
     _require(planes == 0, f"{planes} planes differ")
     apart = max(abs(here[title]["logit_int8"][0] - there[title]["logit_int8"][0]) for title in here)

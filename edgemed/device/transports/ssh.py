@@ -121,11 +121,12 @@ class Session:
         """
         with self._translated("the command was answered"):
             try:
-                return await _within(limit_s, self._answer(line))
+                answer: Answer = await _within(limit_s, self._answer(line))
             except asyncio.TimeoutError as err:
                 raise DeviceError(
                     f"{self.place}: no answer within {limit_s:g} s; look at the device, then run the same command again"
                 ) from err
+            return answer
 
     async def write(self, path: str, raw: bytes, *, offset: int = 0, advance: Advance = lambda _: None) -> None:
         """Write bytes to a file on the device from ``offset`` on, which is where an earlier attempt has ended.
