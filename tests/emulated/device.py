@@ -110,9 +110,9 @@ class Proof:
         return {name: _compared(name, here["bundles"][name], there["bundles"][name]) for name in shipped.names()}
 
     def screen(self) -> dict[str, Any]:
-        """`edgemed screen` there gives every sample of the active bundle a decision."""
+        """`edgemed screen` there gives every sample of a bundle a decision."""
         samples = f"{STORE}/runtime/lib/python{PYTHON}/site-packages/edgemed/shipped/samples"
-        said = self._run(f"{STORE}/runtime/bin/edgemed screen {samples}/breast-*.png --store {STORE} --json")
+        said = self._run(f"{STORE}/runtime/bin/edgemed screen {samples}/breast-*.png --bundle breast-ultrasound --json")
         document = json.loads(said)
         _require(document["bundle"]["name"] == "breast-ultrasound", document["bundle"])
         _require(all(one["decision"] != "refused" for one in document["results"]), document["results"])
