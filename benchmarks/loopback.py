@@ -21,7 +21,7 @@ from tests.device import sshd  # noqa: E402
 from tests.device.sshd import Server  # noqa: E402
 
 NAME = "chest-xray"
-EDGEMED = [sys.executable, "-c", "import sys; from edgemed.cli import main; sys.exit(main())"]
+EDGEMED = [sys.executable, "-m", "edgemed"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -30,7 +30,7 @@ def server(folder: Path) -> Iterator[Server]:
     """Run an sshd whose ``edgemed`` is that of this checkout, as pip would write the program."""
     program = folder / "bin" / "edgemed"
     program.parent.mkdir()
-    lines = (f"#!{sys.executable}", "import sys", "from edgemed.cli import main", "sys.exit(main())")
+    lines = (f"#!{sys.executable}", "import sys", "from edgemed.__main__ import main", "sys.exit(main())")
     program.write_text("\n".join(lines) + "\n", "utf-8")
     program.chmod(0o755)
     # No home: what a developer's shell does at its start takes seconds and is no device's.

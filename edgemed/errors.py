@@ -26,6 +26,7 @@ __all__ = [
     "RollbackError",
     "SignatureError",
     "TargetMismatchError",
+    "printable",
 ]
 
 
@@ -103,3 +104,8 @@ class InferenceError(EdgemedError):
 
 class MissingDependencyError(EdgemedError, ImportError):
     """A library of an optional extra is absent; the message names the extra to install."""
+
+
+def printable(line: str) -> str:
+    """Return text with line breaks and control characters written as escapes: one line, whatever it quotes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import difflib
 import re
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 import msgspec
 
 from edgemed.errors import ConfigError, EdgemedError
 
-__all__ = ["decode_json", "decode_yaml", "encode_json", "from_builtins", "near_match", "to_builtins"]
+__all__ = ["decode_json", "decode_yaml", "encode_document", "encode_json", "from_builtins", "near_match", "to_builtins"]
+
+DOCUMENT_VERSION = 1
 
 Value = TypeVar("Value")
 
@@ -65,6 +68,17 @@ def decode_yaml(raw: bytes, kind: type[Value], *, source: str, error: type[Edgem
 def encode_json(value: Any) -> bytes:
     """Return the canonical JSON of a value: sorted keys, no spaces, UTF-8; equal values give equal bytes."""
     return msgspec.json.encode(value, order="sorted")
+
+
+def encode_document(value: Any) -> bytes:
+    """Return one line of JSON for programs to read: ``schema_version`` first, then the keys in the order given.
+
+    Args:
+        value: a dict with text keys, a dataclass or a msgspec struct; paths inside become text, NaN becomes null, and
+            the bytes of a file name that are no UTF-8 become escapes.
+    """
+    tree = msgspec.to_builtins(value, enc_hook=_plain)
+    return msgspec.json.encode(_encodable({"schema_version": DOCUMENT_VERSION, **tree}))
 
 
 def from_builtins(tree: Any, kind: type[Value], *, source: str, error: type[EdgemedError] = ConfigError) -> Value:
@@ -183,3 +197,19 @@ def _strict_loader() -> Any:
             return super().construct_mapping(node, deep)
 
     return StrictLoader
+
+
+def _encodable(tree: Any) -> Any:
+    """Return a tree whose texts are Unicode: Python keeps a file name's stray bytes as lone surrogates."""
+    if isinstance(tree, str):
+        return tree.encode("utf-8", "backslashreplace").decode()
+    if isinstance(tree, dict):
+        return {_encodable(key): _encodable(value) for key, value in tree.items()}
+    return [_encodable(value) for value in tree] if isinstance(tree, (list, tuple)) else tree
+
+
+def _plain(value: Any) -> str:
+    """Turn a path into text; anything else has no place in a result."""
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"expected a value JSON can hold, got {type(value).__name__}")

@@ -111,15 +111,26 @@ def import_folder(
 @app.command(cls=Once)
 def status(store: Path | None = _STORE, json: bool = _JSON) -> None:
     """Show what is active, what there is to go back to, and what is amiss."""
-    from edgemed.device import contents
+    from edgemed.device import answers, contents
 
     opened = _opened(store)
     found = contents.read(opened)
     device_report.warn(found.warnings)
     if json:
-        output.print_json(device_report.document(opened, found))
+        output.print_json(answers.status(opened, found))
         return
     output.fields(device_report.lines(opened, found))
+
+
+@app.command(cls=Once, hidden=True)
+def receive(store: Path | None = _STORE) -> None:
+    """Answer 'edgemed flash': the status, then the install that is ordered on stdin."""
+    import sys
+
+    from edgemed.device import places
+    from edgemed.device import receive as receiving
+
+    receiving.receive(store or places.found(), sys.stdin.buffer, sys.stdout.buffer)
 
 
 @app.command(cls=Once)

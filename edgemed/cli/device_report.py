@@ -5,10 +5,9 @@ device_report.show_active(store, switch.commit(store), json=True)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgemed.cli import output
-from edgemed.errors import ConfigError, DeviceError
 
 if TYPE_CHECKING:
     from edgemed.device.contents import Contents
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from edgemed.device.install import Installed
     from edgemed.device.store import Held, Store
 
-__all__ = ["document", "lines", "show_active", "show_installed", "warn"]
+__all__ = ["lines", "show_active", "show_installed", "warn"]
 
 
 def show_installed(done: Installed, *, json: bool) -> None:
@@ -24,15 +23,9 @@ def show_installed(done: Installed, *, json: bool) -> None:
     health = done.health
     warn((*done.warnings, *(() if health is None else (*health.warnings, *(f"slow: {one}" for one in health.slow)))))
     if json:
-        output.print_json(
-            {
-                "result": done.result.value,
-                "bundle": _bundle(done.active),
-                "slot": done.active.slot,
-                "previous": _bundle(done.previous),
-                "health": health,
-            }
-        )
+        from edgemed.device import answers
+
+        output.print_json(answers.installed(done))
         return
     shown = [(done.result.value, str(done.active)), ("slot", done.active.slot), ("previous", _named(done.previous))]
     output.fields([*shown, *(() if health is None else _health_lines(health))])
@@ -52,37 +45,18 @@ def show_active(store: Store, found: Contents, *, json: bool) -> None:
     """Write which bundle is active after a change."""
     warn(found.warnings)
     if json:
-        output.print_json(document(store, found))
+        from edgemed.device import answers
+
+        output.print_json(answers.status(store, found))
     else:
         output.fields([("active", _named(found.active)), ("previous", _named(found.previous))])
 
 
-def document(store: Store, found: Contents) -> dict[str, Any]:
-    """Return the document of ``device status``."""
-    from edgemed import __version__
-
-    name = found.active.bundle.manifest.name if found.active else None
-    attempt = found.state.attempt
-    return {
-        "store": store.path,
-        "target": store.target,
-        "device": _device_id(store),
-        "runtime": __version__,
-        "active": None if found.active is None else {**_known(found.active), "slot": found.active.slot},
-        "tentative": None if found.tentative is None else {"starts_left": found.tentative.starts_left},
-        "previous": None if found.previous is None else {**_known(found.previous), "slot": found.previous.slot},
-        "release_floor": 0 if name is None else found.floor(name),
-        "release_floors": found.state.floors,
-        "unfinished": attempt,
-        "events": found.state.events,
-        "free_bytes": _free_bytes(store),
-        "warnings": found.warnings,
-    }
-
-
 def lines(store: Store, found: Contents) -> list[tuple[str, str]]:
     """Return the status of a store as names and values."""
-    known = document(store, found)
+    from edgemed.device import answers
+
+    known = answers.status(store, found)
     trial = f", tentative: {found.tentative.starts_left} starts left" if found.tentative else ""
     shown = [
         ("store", str(store.path)),
@@ -97,39 +71,8 @@ def lines(store: Store, found: Contents) -> list[tuple[str, str]]:
     return shown if attempt is None else [*shown, ("unfinished", f"install of {attempt.name} {attempt.version}")]
 
 
-def _known(held: Held) -> dict[str, Any]:
-    manifest = held.bundle.manifest
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "digest": held.bundle.digest,
-        "release": manifest.release,
-    }
-
-
-def _bundle(held: Held | None) -> dict[str, Any] | None:
-    return None if held is None else _known(held)
-
-
 def _named(held: Held | None) -> str:
     return "none" if held is None else f"{held}, release {held.bundle.manifest.release}, slot {held.slot}"
-
-
-def _device_id(store: Store) -> str | None:
-    """Return the device's id where this user may read it."""
-    from edgemed.device import identity
-
-    try:
-        return identity.read(store.fs, store.path / "identity").device_id
-    except (DeviceError, ConfigError):
-        return None
-
-
-def _free_bytes(store: Store) -> int:
-    try:
-        return store.fs.free_bytes(store.path)
-    except OSError:
-        return 0
 
 
 def warn(sentences: tuple[str, ...]) -> None:

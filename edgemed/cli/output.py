@@ -15,16 +15,15 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemed.errors import ConfigError, EdgemedError
+from edgemed.errors import ConfigError, EdgemedError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
-    "SCHEMA_VERSION",
     "StdoutError",
     "console",
     "discard_stdout",
@@ -38,7 +37,6 @@ __all__ = [
     "write_file",
 ]
 
-SCHEMA_VERSION = 1
 PIPE_WIDTH = 10_000  # characters; rich would cut cells at 80 where there is no terminal
 _FRAME = 3  # characters that the frame of a table takes beside each cell; 1 more closes the row
 
@@ -50,17 +48,12 @@ class StdoutError(EdgemedError):
 
 
 def print_json(value: Any) -> None:
-    """Write one JSON document to stdout, ``schema_version`` first, then the keys in the order given.
-
-    Args:
-        value: a dict with text keys, a dataclass or a msgspec struct; paths inside become text, NaN becomes null, and
-            the bytes of a file name that are no UTF-8 become escapes.
-    """
+    """Write one JSON document to stdout, as `edgemed.schema.encode_document` makes it, for people to read as well."""
     import msgspec
 
-    tree = msgspec.to_builtins(value, enc_hook=_plain)
-    document = msgspec.json.encode(_encodable({"schema_version": SCHEMA_VERSION, **tree}))
-    sys.stdout.write(msgspec.json.format(document, indent=2).decode() + "\n")
+    from edgemed import schema
+
+    sys.stdout.write(msgspec.json.format(schema.encode_document(value), indent=2).decode() + "\n")
 
 
 def table(
@@ -108,11 +101,6 @@ def _width(rows: Sequence[Sequence[str]]) -> int:
 def note(line: str) -> None:
     """Write one line about the work, not its result, to stderr."""
     sys.stderr.write(printable(line) + "\n")
-
-
-def printable(line: str) -> str:
-    """Return text with line breaks and control characters written as escapes: one line, whatever it quotes."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
@@ -216,19 +204,3 @@ def _over(raw: type[io.FileIO], stream: Any) -> io.TextIOWrapper:
         line_buffering=stream.line_buffering,
         write_through=stream.write_through,
     )
-
-
-def _encodable(tree: Any) -> Any:
-    """Return a tree whose texts are Unicode: Python keeps a file name's stray bytes as lone surrogates."""
-    if isinstance(tree, str):
-        return tree.encode("utf-8", "backslashreplace").decode()
-    if isinstance(tree, dict):
-        return {_encodable(key): _encodable(value) for key, value in tree.items()}
-    return [_encodable(value) for value in tree] if isinstance(tree, (list, tuple)) else tree
-
-
-def _plain(value: Any) -> str:
-    """Turn a path into text; anything else has no place in a result."""
-    if isinstance(value, PurePath):
-        return str(value)
-    raise TypeError(f"expected a value JSON can hold, got {type(value).__name__}")

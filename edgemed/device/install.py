@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +42,12 @@ from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
 from edgemed.device import contents, filesystem, health, lock, switch
 from edgemed.device import state as states
 from edgemed.device.contents import Contents
-from edgemed.device.health import Check, Health
+from edgemed.device.health import Check, Health, TimedCheck
 from edgemed.device.state import Attempt, Event, State, Tentative
 from edgemed.device.store import INCOMING, Held, Slot, Store
 from edgemed.errors import BundleError, ConfigError, DeviceError, EdgemedError, InstallError, TargetMismatchError
 
-__all__ = ["MARGIN_BYTES", "Installed", "Result", "install"]
+__all__ = ["MARGIN_BYTES", "Installed", "Result", "install", "own_check"]
 
 MARGIN_BYTES = 1 << 20  # for state, pointer, folders and the journal of the file system
 
@@ -102,7 +103,7 @@ def install(
         ConfigError: a trial in an empty store, for there is nothing to go back to.
         InstallError: the health check failed; nothing has changed (10).
     """
-    check = _own_check(store) if check is None else check
+    check = own_check(store) if check is None else check
     with lock.held(store.path):
         raw, bundle = _admitted(store, path)  # 1, 2, 3
         found = contents.read(store)
@@ -133,11 +134,15 @@ def install(
         return _outcome(found, result, held, previous=found.active, report=report)
 
 
-def _own_check(store: Store) -> Check:
-    """Return the check on this machine, where it is the store's."""
+def own_check(store: Store, timed: TimedCheck = health.check) -> Check:
+    """Return the check on this machine, with the time that the store's target allows.
+
+    Raises:
+        TargetMismatchError: the store is another machine's.
+    """
     here = targets.architecture()
     if store.target == targets.generic_id(here):
-        return health.check  # without a look at the target's file, which would cost the import of YAML
+        return timed  # without a look at the target's file, which would cost the import of YAML
     target = targets.load(store.target)
     if here not in target.arch:
         raise TargetMismatchError(
@@ -145,7 +150,7 @@ def _own_check(store: Store) -> Check:
             "install on the device itself, or write an install folder with 'edgemed flash BUNDLE --to DIR'"
         )
     limit_s = health.timeout_s(target)
-    return lambda store, path: health.check(store, path, timeout_s=limit_s)
+    return functools.partial(timed, timeout_s=limit_s)
 
 
 def _admitted(store: Store, path: Path) -> tuple[bytes, Bundle]:

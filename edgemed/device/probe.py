@@ -1,20 +1,24 @@
 """The health check itself, as a program: load a bundle as this device would, replay its golden vectors, take times.
 
-    python -m edgemed.device.probe STORE FILE [TIMEOUT_S]
+    printf '120 FILE' | python -m edgemed.device.probe STORE
 
-One line of JSON on stdout (`edgemed.device.health.Health`) and exit 0; else one line on stderr and the exit code of the
-error. It reads, and writes nothing. The times are taken on the frames of the golden vectors, the only ones at hand.
+It gets ready first, then reads from stdin, to its end, how many seconds it has and which file to check; nothing there
+is nothing to do. One line of JSON on stdout (`edgemed.device.health.Health`) and exit 0; else one line on stderr and
+the exit code of the error. It reads, and writes nothing. The times are taken on the frames of the golden vectors, the
+only ones at hand.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import signal
 import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from edgemed import files, schema, targets
 from edgemed.bundle.archive import Bundle
@@ -23,7 +27,7 @@ from edgemed.device import store as stores
 from edgemed.device.health import Health, Stage
 from edgemed.device.store import Store
 from edgemed.errors import EdgemedError, InstallError
-from edgemed.runtime import golden
+from edgemed.runtime import backends, golden
 from edgemed.runtime.golden import GoldenReport, Verdict
 from edgemed.runtime.screener import Screener
 from edgemed.targets import Budget, Target, Use
@@ -37,31 +41,38 @@ _TIME_LIMIT_S = 30.0  # a slow unit gives fewer samples
 _EXCESS = 2  # samples above the limit that chance does not explain; see `edgemed.device.health`
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, *, stdin: BinaryIO | None = None) -> int:
     """Run the program; return 0, or the exit code of the error it printed."""
     words = sys.argv[1:] if arguments is None else list(arguments)
-    if len(words) > 2:
-        # Should the process that asked be killed: this one ends by itself.
-        signal.alarm(math.ceil(float(words[2])) + 1)
     try:
         opened = stores.open_store(Path(words[0]))
-        path = Path(words[1])
-        found = probe(opened, files.read_bounded(path, limit_bytes=ENCRYPTED_LIMIT_BYTES, error=InstallError), path)
+        target = targets.load(opened.target)
+        backends.preload()
+        limit_s, _, name = (stdin or sys.stdin.buffer).read().partition(b" ")
+        if not name:
+            return 0
+        # Should the process that asked be killed: this one ends by itself.
+        signal.alarm(math.ceil(float(limit_s)) + 1)
+        path = Path(os.fsdecode(name))
+        found = probe(
+            opened, files.read_bounded(path, limit_bytes=ENCRYPTED_LIMIT_BYTES, error=InstallError), path, target
+        )
     except EdgemedError as error:
         print(f"health: {error}", file=sys.stderr)
         return error.exit_code
+    finally:
+        signal.alarm(0)
     sys.stdout.write(schema.encode_json(found).decode() + "\n")
     return 0
 
 
-def probe(store: Store, raw: bytes, source: Path) -> Health:
+def probe(store: Store, raw: bytes, source: Path, target: Target) -> Health:
     """Return how a bundle does on this machine, as the store's target.
 
     Raises:
         InstallError: its golden vectors lie outside the tolerance that it states for this platform.
         EdgemedError: it cannot be opened, loaded or run here.
     """
-    target = targets.load(store.target)
     screener = Screener.open(store.verified(raw, source=source), target=target.id, threads=target.threads)
     selected = screener.selection
     report = golden.replay(screener.bundle, screener.classifier.interpreter, member=selected.member)

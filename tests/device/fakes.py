@@ -103,19 +103,30 @@ class Progress:
 # What stands for edgemed on a device behind a real sshd, where a test is about the wire: it answers from files of the
 # store, and says that it installed an upload only when its bytes have the digest they are named after.
 SCRIPT = """#!/bin/sh
-case "$2" in
-status)
-    store=$4
+status() {
     [ -f "$store/format.json" ] || { echo "edgemed: $store: no device store" >&2; exit 6; }
     cat "$store/answers/status"
-    ;;
-install)
-    path=$3 store=$5
+    echo
+}
+install() {
+    echo "$mode" >> "$store/answers/modes"
     name=$(basename "$path" .upload)
     [ "$(sha256sum < "$path" | cut -d ' ' -f 1)" = "$name" ] || { echo "edgemed: altered" >&2; exit 5; }
     cp "$path" "$store/installed"
     [ -f "$store/answers/script" ] && . "$store/answers/script"
     cat "$store/answers/install"
+}
+mode=$2
+case "$mode" in
+status) store=$4; status ;;
+install) path=$3 store=$5; install ;;
+receive)
+    store=$4
+    [ -f "$store/answers/older" ] && { echo "Error: No such command 'receive'." >&2; exit 2; }
+    status
+    read -r order || exit 0
+    path=${order#*\\"path\\":\\"} path=${path%%\\"*}
+    install
     ;;
 *) exit 99 ;;
 esac

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import sys
 import time
 from pathlib import Path
@@ -45,7 +46,7 @@ def bundle(folder: Path, *, wrong: bool = False, **tolerance: object) -> Path:
 
 
 def found(store: Store, path: Path) -> health.Health:
-    return probe.probe(store, path.read_bytes(), path)
+    return probe.probe(store, path.read_bytes(), path, targets.load(store.target))
 
 
 def test_healthy_bundle_is_asked_in_a_process_of_its_own(store: Store, tmp_path: Path) -> None:
@@ -179,7 +180,8 @@ def test_engines_get_the_time_that_building_them_takes() -> None:
 
 
 def test_program_names_what_is_wrong(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert probe.main([str(store.path), str(tmp_path / "none")]) == 7
+    order = io.BytesIO(f"10 {tmp_path}/none".encode())
+    assert probe.main([str(store.path)], stdin=order) == 7
     assert capsys.readouterr().err == (
         f"health: {tmp_path}/none: cannot be read: No such file or directory; check the path and its permissions\n"
     )

@@ -4,7 +4,7 @@ Rules: every word that reaches a shell is quoted; an answer is bounded, is JSON 
 called what it is; an error that the device words keeps its class and its words. Unknown keys of an answer are passed
 over: the device may run a newer edgemed than this one.
 
-    line = remote.command("/var/lib/edgemed", "device", "status", "--json")
+    line = remote.command("/var/lib/edgemed", *remote.status_words("/var/lib/edgemed"))
     state = remote.status(Answer(code=0, stdout=b"{...}", stderr=b""), place="unit@10.0.0.7")
 """
 
@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edgemed.device.transports import Active, Installed
+from edgemed.device.receive import Order
+from edgemed.device.transports import Active, Installed, Installing
 from edgemed.errors import (
     BundleError,
     ConfigError,
@@ -35,6 +36,9 @@ __all__ = [
     "command",
     "install_words",
     "installed",
+    "is_older",
+    "order",
+    "receive_words",
     "require_success",
     "shell",
     "status",
@@ -44,6 +48,7 @@ __all__ = [
 ANSWER_LIMIT_BYTES = 1 << 20
 RUNTIME = "runtime"  # folder of a store that holds the environment `flash --bootstrap` made
 _NOT_FOUND = (126, 127)  # POSIX shell, 2.8.2: not executable, not found
+_USAGE = 2  # what a command line ends with that is none
 _SHOWN = 200  # characters of an answer that a message repeats
 _PREFIX = "edgemed: "
 
@@ -109,17 +114,31 @@ def command(store: str, *words: str) -> str:
     )
 
 
+def receive_words(store: str) -> tuple[str, ...]:
+    """Return the words that have one process say a store's state and then install; see `edgemed.device.receive`."""
+    return ("device", "receive", "--store", store)
+
+
+def order(path: str, how: Installing) -> bytes:
+    """Return the line that has that process install a file that lies on the device."""
+    asked = Order(path=path, tentative=how.tentative, strict_latency=how.strict_latency)
+    return msgspec.json.encode(asked) + b"\n"
+
+
+def is_older(answer: Answer) -> bool:
+    """Return whether the edgemed there has no ``device receive``: it is asked in two commands then."""
+    return answer.code == _USAGE and b"No such command" in answer.stderr
+
+
 def status_words(store: str) -> tuple[str, ...]:
     """Return the words that ask a store for its state."""
     return ("device", "status", "--store", store, "--json")
 
 
-def install_words(
-    store: str, path: str, *, tentative: int | None = None, strict_latency: bool = False
-) -> tuple[str, ...]:
+def install_words(store: str, path: str, how: Installing) -> tuple[str, ...]:
     """Return the words that have a store install a file that lies on the device."""
-    options = [] if tentative is None else ["--tentative", str(tentative)]
-    options += ["--strict-latency"] if strict_latency else []
+    options = [] if how.tentative is None else ["--tentative", str(how.tentative)]
+    options += ["--strict-latency"] if how.strict_latency else []
     return ("device", "install", path, "--store", store, *options, "--json")
 
 

@@ -58,6 +58,7 @@ class Session:
         self._connection = connection
         self._address = address
         self._files: Any = None
+        self._receiver: Any = None  # the process on the device that told the status and installs later
 
     @property
     def place(self) -> str:
@@ -75,8 +76,7 @@ class Session:
         Raises:
             EdgemedError: as `Transport.probe`.
         """
-        line = remote.command(self.store, *remote.status_words(self.store))
-        answer, received = await _both(self.run(line, limit_s=_STATUS_LIMIT_S), self._received(upload))
+        answer, received = await _both(self._state(), self._received(upload))
         state = remote.status(answer, place=self.place)
         return DeviceState(
             place=self.place,
@@ -97,14 +97,13 @@ class Session:
         await self.write(self._inbox(upload), upload.raw, offset=offset, advance=advance)
 
     async def install(self, upload: Upload, how: Installing) -> Installed:
-        """Run ``edgemed device install`` there; the upload is deleted unless another attempt may use it.
+        """Have it installed there; the upload is deleted unless another attempt may use it.
 
         Raises:
             EdgemedError: as `Transport.install`.
         """
         path = self._inbox(upload)
-        words = remote.install_words(self.store, path, tentative=how.tentative, strict_latency=how.strict_latency)
-        answer = await self.run(remote.command(self.store, *words), limit_s=_INSTALL_LIMIT_S)
+        answer = await self._ordered(path, how)
         try:
             done = remote.installed(answer, place=self.place)
         except (BundleError, InstallError, TargetMismatchError):
@@ -119,14 +118,8 @@ class Session:
         Raises:
             DeviceError: the connection was lost, or the command was still running after ``limit_s`` seconds.
         """
-        with self._translated("the command was answered"):
-            try:
-                answer: Answer = await _within(limit_s, self._answer(line))
-            except asyncio.TimeoutError as err:
-                raise DeviceError(
-                    f"{self.place}: no answer within {limit_s:g} s; look at the device, then run the same command again"
-                ) from err
-            return answer
+        answer: Answer = await self._in_time(self._answer(line), limit_s)
+        return answer
 
     async def write(self, path: str, raw: bytes, *, offset: int = 0, advance: Advance = lambda _: None) -> None:
         """Write bytes to a file on the device from ``offset`` on, which is where an earlier attempt has ended.
@@ -147,8 +140,53 @@ class Session:
             except login.library().SFTPError as err:
                 raise DeviceError(await self._refused(path, len(raw) - arrived, err)) from err
 
+    async def _in_time(self, work: Any, limit_s: float) -> Any:
+        """Await what a process on the device says, or say what came in between."""
+        with self._translated("the command was answered"):
+            try:
+                return await _within(limit_s, work)
+            except asyncio.TimeoutError as err:
+                raise DeviceError(
+                    f"{self.place}: no answer within {limit_s:g} s; look at the device, then run the same command again"
+                ) from err
+
+    async def _state(self) -> Answer:
+        """Start what installs later, and return its first line: the status of the store."""
+        line = remote.command(self.store, *remote.receive_words(self.store))
+        answer: Answer = await self._in_time(self._first_line(line), _STATUS_LIMIT_S)
+        if remote.is_older(answer):
+            line = remote.command(self.store, *remote.status_words(self.store))
+            return await self.run(line, limit_s=_STATUS_LIMIT_S)
+        return answer
+
+    async def _first_line(self, line: str) -> Answer:
+        process = await self._connection.create_process(line, encoding=None)
+        try:
+            first = await process.stdout.readline()
+        except asyncio.IncompleteReadError as err:
+            first = err.partial
+        if not first:
+            return await self._end(process)
+        self._receiver = process
+        return Answer(code=0, stdout=first, stderr=b"")
+
+    async def _ordered(self, path: str, how: Installing) -> Answer:
+        """Have the process that told the status install a file, or a new one where the edgemed there is older."""
+        if self._receiver is None:
+            line = remote.command(self.store, *remote.install_words(self.store, path, how))
+            return await self.run(line, limit_s=_INSTALL_LIMIT_S)
+        process, self._receiver = self._receiver, None
+        with contextlib.suppress(BrokenPipeError):  # it has ended meanwhile: how is its answer
+            process.stdin.write(remote.order(path, how))
+        answer: Answer = await self._in_time(self._end(process), _INSTALL_LIMIT_S)
+        return answer
+
     async def _answer(self, line: str) -> Answer:
         process = await self._connection.create_process(line, stdin=login.library().DEVNULL, encoding=None)
+        return await self._end(process)
+
+    async def _end(self, process: Any) -> Answer:
+        """Return what a process says until it ends."""
         try:
             limit = remote.ANSWER_LIMIT_BYTES + 1
             stdout, stderr = await _both(process.stdout.read(limit), process.stderr.read(limit))

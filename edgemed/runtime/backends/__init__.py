@@ -8,13 +8,14 @@ A new one is a module with the names of `Backend` and a line in `BACKENDS`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from typing import Protocol, cast
 
 from edgemed.errors import ConfigError, MissingDependencyError
 from edgemed.runtime.interpreter import Interpreter, Kernels
 
-__all__ = ["BACKENDS", "ONNX", "TFLITE", "Backend", "available", "load"]
+__all__ = ["BACKENDS", "ONNX", "TFLITE", "Backend", "available", "load", "preload"]
 
 BACKENDS = {
     "litert": "edgemed.runtime.backends.litert",
@@ -34,6 +35,7 @@ class Backend(Protocol):
     """The names that the module of a back end has."""
 
     REQUIRES: str
+    LIBRARY: str  # the module that `load` imports
 
     def is_available(self) -> bool:
         """Return whether `load` would find its library, without importing it."""
@@ -47,6 +49,13 @@ class Backend(Protocol):
 def available() -> tuple[str, ...]:
     """Return the names of the back ends whose library is installed, preferred first."""
     return tuple(name for name in BACKENDS if _module(name).is_available())
+
+
+def preload() -> None:
+    """Import the library of the preferred back end, for a process that waits for its model; `load` says what fails."""
+    for name in available()[:1]:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(_module(name).LIBRARY)
 
 
 def load(

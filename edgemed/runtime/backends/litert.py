@@ -7,9 +7,10 @@ import importlib.util
 from edgemed.errors import MissingDependencyError
 from edgemed.runtime.interpreter import Interpreter, Kernels
 
-__all__ = ["REQUIRES", "is_available", "load"]
+__all__ = ["LIBRARY", "REQUIRES", "is_available", "load"]
 
 REQUIRES = "the package ai-edge-litert (pip install ai-edge-litert)"
+LIBRARY = "ai_edge_litert.interpreter"
 
 
 def is_available() -> bool:

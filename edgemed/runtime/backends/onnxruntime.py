@@ -11,9 +11,10 @@ from typing import Any
 from edgemed.errors import MissingDependencyError
 from edgemed.runtime.interpreter import Interpreter, Kernels
 
-__all__ = ["REQUIRES", "TENSORRT", "is_available", "load", "providers"]
+__all__ = ["LIBRARY", "REQUIRES", "TENSORRT", "is_available", "load", "providers"]
 
 REQUIRES = "the package onnxruntime (pip install 'edgemed[jetson]'; on a Jetson NVIDIA's onnxruntime-gpu)"
+LIBRARY = "onnxruntime"
 TENSORRT = "TensorrtExecutionProvider"
 _PREFERRED = (TENSORRT, "CUDAExecutionProvider", "CPUExecutionProvider")
 

@@ -9,9 +9,10 @@ import numpy as np
 from edgemed.errors import MissingDependencyError
 from edgemed.runtime.interpreter import Interpreter, Kernels
 
-__all__ = ["REQUIRES", "is_available", "load"]
+__all__ = ["LIBRARY", "REQUIRES", "is_available", "load"]
 
 REQUIRES = "the package tflite-runtime with NumPy below 2, Python 3.11 or older (pip install 'edgemed[tflite]')"
+LIBRARY = "tflite_runtime.interpreter"
 
 
 def is_available() -> bool:

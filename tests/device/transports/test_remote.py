@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed.device.transports import Active, remote
+from edgemed.device.transports import Active, Installing, remote
 from edgemed.device.transports.remote import Answer
 from edgemed.errors import BundleError, ConfigError, DeviceError, EdgemedError, InstallError, TargetMismatchError
 
@@ -138,7 +138,7 @@ def test_edgemed_of_the_store_wins_and_that_on_path_is_next(tmp_path: Path) -> N
 
 
 def test_install_words_carry_the_options() -> None:
-    assert remote.install_words("/s", "/s/inbox/x", tentative=3, strict_latency=True) == (
+    assert remote.install_words("/s", "/s/inbox/x", Installing(tentative=3, strict_latency=True)) == (
         *("device", "install", "/s/inbox/x", "--store", "/s"),
         *("--tentative", "3", "--strict-latency", "--json"),
     )

@@ -1,0 +1,99 @@
+"""What ``edgemed flash`` starts on a device: one process that says what the store holds, then installs what arrives.
+
+    edgemed device receive --store DIR
+
+The protocol is JSON, one document a line. First the device prints the document of ``device status`` on stdout. Then it
+reads one line from stdin, an `Order`: install the file that lies there now. It does so as ``device install`` would,
+prints that command's document and ends with its exit code; errors are one line on stderr. The end of stdin, before a
+whole line has come, means that there is nothing to do: exit code 0, and a connection that is lost leaves no process.
+
+The process of the health check starts at once, so that what it needs is in memory when the upload is. Until it is asked
+it does nothing, and it never outlives this process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import msgspec
+from msgspec import Meta
+
+from edgemed import schema
+from edgemed.device import health
+from edgemed.errors import ConfigError, EdgemedError, printable
+
+__all__ = ["ORDER_LIMIT_BYTES", "Order", "main", "receive"]
+
+ORDER_LIMIT_BYTES = 64 << 10
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to install, and how.
+
+    Attributes:
+        path: of the bundle file on this device.
+        tentative: starts after which the device goes back by itself unless somebody commits; None commits at once.
+        strict_latency: whether a stage over its budget refuses the bundle.
+    """
+
+    path: Annotated[str, Meta(min_length=1)]
+    tentative: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    strict_latency: bool = False
+
+
+def receive(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
+    """Say what a store holds, and install what is ordered.
+
+    Args:
+        path: the store.
+        orders: where at most one line comes from.
+        answers: where the documents go.
+
+    Raises:
+        ConfigError: the order is none; or as `edgemed.device.install.install`.
+        EdgemedError: there is no store, or as `edgemed.device.install.install`.
+    """
+    with health.ahead(path) as check:
+        # Imported here: meanwhile the process of the health check imports what it needs.
+        from edgemed.device import answers as documents
+        from edgemed.device import contents, install, store
+
+        opened = store.open_store(path)
+        _answer(answers, documents.status(opened, contents.read(opened)))
+        line = orders.readline(ORDER_LIMIT_BYTES)
+        if not line.endswith(b"\n"):
+            return
+        order = schema.decode_json(line, Order, source="order", error=ConfigError)
+        done = install.install(
+            opened,
+            Path(order.path),
+            tentative=order.tentative,
+            strict_latency=order.strict_latency,
+            check=install.own_check(opened, check),
+        )
+        _answer(answers, documents.installed(done))
+
+
+def _answer(answers: BinaryIO, document: dict[str, Any]) -> None:
+    answers.write(schema.encode_document(document) + b"\n")
+    answers.flush()
+
+
+def main(store: Path) -> int:
+    """Run the program without the start of the command line; return 0, or the exit code of the error it printed."""
+    atexit.register(gc.freeze)  # as `edgemed.cli.main`
+    try:
+        receive(store, sys.stdin.buffer, sys.stdout.buffer)
+    except EdgemedError as error:
+        sys.stderr.write(f"edgemed: {printable(str(error))}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        # Nobody reads the answer any more: the interpreter's own flush at the end shall not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
