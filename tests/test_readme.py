@@ -31,13 +31,13 @@ LINES = [
 
 def _commands(group: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     found: dict[tuple[str, ...], Any] = {}
-    for name, command in group.commands.items():
+    for name, command in ((name, one) for name, one in group.commands.items() if not one.hidden):
         here = (*path, name)
         found |= _commands(command, here) if hasattr(command, "commands") else {here: command}
     return found
 
 
-COMMANDS = _commands(get_command(app))
+COMMANDS = _commands(get_command(app()))
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -9,31 +9,18 @@ the function that needs it, so that ``edgemed --help`` starts without numpy, Ope
 from __future__ import annotations
 
 import atexit
+import functools
 import gc
+import importlib
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import typer
 from typer.main import get_command
 
-from edgemed.cli import (
-    bundle,
-    compat,
-    convert,
-    data,
-    demo,
-    device,
-    devices,
-    doctor,
-    evaluate,
-    flash,
-    keys,
-    output,
-    screen,
-    train,
-    wheelhouse,
-)
+from edgemed.cli import output
 from edgemed.cli.arguments import Once
 from edgemed.errors import EdgemedError
 
@@ -41,30 +28,23 @@ __all__ = ["app", "main"]
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
-app = typer.Typer(
-    name="edgemed",
-    help="Screen medical images offline, and build, sign and check what does it. Research use only, not a diagnosis.",
-    no_args_is_help=True,
-    add_completion=False,
-    # Help in plain text: rich alone would cost more than everything else that --help loads.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command(cls=Once, short_help="Screen the sample images that ship with edgemed.")(demo.demo)
-app.command(cls=Once, short_help="Give each frame of your files a score and a decision.")(screen.screen)
-app.add_typer(data.app, name="data")
-app.command(cls=Once, short_help="Train the float model of a recipe.")(train.train)
-app.command(cls=Once, short_help="Make it int8 and prove that it still screens.")(convert.convert)
-app.command(cls=Once, short_help="Say which operators of a model a device will run, and where.")(compat.compat)
-app.command(cls=Once, short_help="Measure a bundle on labelled images.")(evaluate.evaluate)
-app.command(cls=Once, short_help="Bring a bundle onto a device or a fleet.")(flash.flash)
-bundle.app.command(cls=Once)(wheelhouse.wheelhouse)
-app.add_typer(bundle.app, name="bundle")
-app.add_typer(keys.app, name="keys")
-app.add_typer(device.app, name="device")
-app.add_typer(devices.app, name="devices")
-app.command(cls=Once, short_help="Check whether this machine can screen.")(doctor.doctor)
+_COMMANDS: Mapping[str, str | None] = {
+    "demo": "Screen the sample images that ship with edgemed.",
+    "screen": "Give each frame of your files a score and a decision.",
+    "data": None,
+    "train": "Train the float model of a recipe.",
+    "convert": "Make it int8 and prove that it still screens.",
+    "compat": "Say which operators of a model a device will run, and where.",
+    "evaluate": "Measure a bundle on labelled images.",
+    "flash": "Bring a bundle onto a device or a fleet.",
+    "bundle": None,
+    "keys": None,
+    "device": None,
+    "devices": None,
+    "doctor": "Check whether this machine can screen.",
+}
+"""What the command line offers, each in the module and the function of its name; None for a group with a help of its
+own, the module's ``app``."""
 
 
 def _show_version(asked: bool) -> None:
@@ -75,12 +55,36 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: bool = typer.Option(False, "--version", is_eager=True, callback=_show_version, help="Show the version."),
     debug: bool = typer.Option(False, "--debug", help="Show the trace of an error; accepted anywhere on the line."),
 ) -> None:
     """Take the options that belong to no command; `main` has read ``--debug`` already."""
+
+
+@functools.cache
+def app(only: str | None = None) -> typer.Typer:
+    """Return the command line, whole or with one command alone, which is then all that is imported."""
+    made = typer.Typer(
+        name="edgemed",
+        help="Screen medical images offline, and build, sign and check what does it. "
+        "Research use only, not a diagnosis.",
+        no_args_is_help=True,
+        add_completion=False,
+        # Help in plain text: rich alone would cost more than everything else that --help loads.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    made.callback()(_options)
+    for name, summary in _COMMANDS.items():
+        if only in (None, name):
+            module: Any = importlib.import_module(f"edgemed.cli.{name}")
+            if summary is None:
+                made.add_typer(module.app, name=name)
+            else:
+                made.command(cls=Once, short_help=summary)(getattr(module, name))
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,7 +136,8 @@ def _flush() -> int:
 def _run(words: list[str]) -> int:
     """Parse and run; typer prints usage errors (2) and turns Ctrl-C into 130."""
     try:
-        get_command(app).main(args=words, prog_name="edgemed")
+        named = bool(words) and words[0] in _COMMANDS
+        get_command(app(words[0]) if named else app()).main(args=words, prog_name="edgemed")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     return 0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from edgemed.cli import diff, encrypt, output, overlay, passphrase
+from edgemed.cli import diff, encrypt, output, overlay, passphrase, wheelhouse
 from edgemed.cli.arguments import Once
 from edgemed.errors import ConfigError
 
@@ -155,6 +155,7 @@ def sign(
 app.command(cls=Once, short_help="Say in words what changed between two bundles.")(diff.diff)
 app.command(cls=Once, short_help="Sign newer thresholds for the model of a bundle.")(overlay.overlay)
 app.command(cls=Once, short_help="Encrypt a bundle to one or several devices.")(encrypt.encrypt)
+app.command(cls=Once)(wheelhouse.wheelhouse)
 
 
 def located(bundle: str, named: list[Path]) -> tuple[Path, Trust | None]:

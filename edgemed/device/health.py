@@ -5,34 +5,27 @@ the bundle, and the process does not outlive the question. A p99 is called excee
 lie above the limit that chance is a poor excuse: two of twenty (binomial: 1.7 %).
 
     report = health.check(store, store.file("b", INCOMING), timeout_s=health.timeout_s(target))
-    with health.ahead(store.path) as check:  # the process starts now, its time begins with its work
-        report = check(store, store.file("b", INCOMING))
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 from msgspec import Meta
 
 from edgemed import schema
+from edgemed.device import standby
+from edgemed.device.store import Store
 from edgemed.errors import InstallError
+from edgemed.targets import Accelerator, Target
 
-if TYPE_CHECKING:  # the process of the check starts before the rest of a device's work is imported
-    from edgemed.device.store import Store
-    from edgemed.targets import Target
-
-__all__ = ["ANSWER_LIMIT_BYTES", "PROBE", "Check", "Health", "Stage", "TimedCheck", "ahead", "check", "timeout_s"]
-
-PROBE = (sys.executable, "-m", "edgemed.device.probe")
+__all__ = ["ANSWER_LIMIT_BYTES", "Check", "Health", "Stage", "TimedCheck", "asking", "check", "timeout_s"]
 
 ANSWER_LIMIT_BYTES = 256 << 10
 _SHOWN = 1000  # characters of what a failed child said
@@ -94,7 +87,7 @@ class Check(Protocol):
 
 
 class TimedCheck(Protocol):
-    """A `Check` whose time is set by who asks; `check`, or what `ahead` gives."""
+    """A `Check` whose time is set by who asks; `check`, or what `asking` gives."""
 
     def __call__(self, store: Store, path: Path, /, *, timeout_s: float = _TIMEOUT_S) -> Health:
         """Return what was found, or raise `InstallError`."""
@@ -103,53 +96,33 @@ class TimedCheck(Protocol):
 
 def timeout_s(target: Target) -> float:
     """Return how long a healthy bundle may take on a target."""
-    from edgemed.targets import Accelerator
-
     return _ENGINE_TIMEOUT_S if target.accelerator is Accelerator.TENSORRT else _TIMEOUT_S
 
 
-def check(store: Store, path: Path, *, timeout_s: float = _TIMEOUT_S, command: Sequence[str] = PROBE) -> Health:
+def check(store: Store, path: Path, *, timeout_s: float = _TIMEOUT_S, command: Sequence[str] = standby.PROBE) -> Health:
     """Return what a process of its own finds in a bundle file.
 
     Args:
         store: whose trust and target count.
         path: the bundle.
         timeout_s: after which it counts as hanging.
-        command: as `ahead`.
+        command: the program; it gets the store, then on stdin the time and the file, and prints a `Health` as JSON.
 
     Raises:
         InstallError: golden vectors outside their tolerance, any other error of the bundle, a crash, a hang, a kill, or
             an answer that is none.
     """
-    with ahead(store.path, command=command) as asked:
-        return asked(store, path, timeout_s=timeout_s)
+    with standby.started([*command, str(store.path)]) as child:
+        return asking(child)(store, path, timeout_s=timeout_s)
 
 
-@contextlib.contextmanager
-def ahead(store: Path, *, command: Sequence[str] = PROBE) -> Iterator[TimedCheck]:
-    """Start the process of one check before there is a bundle, and give what asks it; it ends with the block.
-
-    Args:
-        store: the folder of the store it will be asked about.
-        command: the program; it gets the store, then on stdin the time and the file, and prints a `Health` as JSON. An
-            empty stdin means that there is nothing to do.
-    """
-    # A session of its own: Ctrl-C is for this process, which then ends the child with all it started.
-    child = subprocess.Popen(
-        [*command, str(store)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+def asking(child: subprocess.Popen[bytes]) -> TimedCheck:
+    """Return the one check that a process does which was started for this store; its time begins with its work."""
 
     def asked(_: Store, path: Path, /, *, timeout_s: float = _TIMEOUT_S) -> Health:
         return _answer(child, path, timeout_s)
 
-    try:
-        yield asked
-    finally:
-        _end(child)
+    return asked
 
 
 def _answer(child: subprocess.Popen[bytes], path: Path, timeout_s: float) -> Health:
@@ -162,16 +135,6 @@ def _answer(child: subprocess.Popen[bytes], path: Path, timeout_s: float) -> Hea
     # The last line: a native library may write to stdout before.
     last = out[-ANSWER_LIMIT_BYTES:].strip().rsplit(b"\n", 1)[-1]
     return schema.decode_json(last, Health, source="health check", error=InstallError)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Leave no process of the child's session behind."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-    for stream in (child.stdin, child.stdout, child.stderr):
-        if stream is not None:
-            stream.close()
 
 
 def _failure(code: int, err: bytes) -> str:

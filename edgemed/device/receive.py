@@ -3,9 +3,10 @@
     edgemed device receive --store DIR
 
 The protocol is JSON, one document a line. First the device prints the document of ``device status`` on stdout. Then it
-reads one line from stdin, an `Order`: install the file that lies there now. It does so as ``device install`` would,
-prints that command's document and ends with its exit code; errors are one line on stderr. The end of stdin, before a
-whole line has come, means that there is nothing to do: exit code 0, and a connection that is lost leaves no process.
+reads one line from stdin, an `edgemed.device.order.Order`: install the file that lies there now. It does so as
+``device install`` would, prints that command's document and ends with its exit code; an error is one line on stderr.
+The end of stdin, before a whole line has come, means that there is nothing to do: exit code 0, and a connection that is
+lost leaves no process.
 
 The process of the health check starts at once, so that what it needs is in memory when the upload is. Until it is asked
 it does nothing, and it never outlives this process.
@@ -18,32 +19,12 @@ import gc
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Any, BinaryIO
 
-import msgspec
-from msgspec import Meta
+from edgemed.device import standby
+from edgemed.errors import EdgemedError, printable
 
-from edgemed import schema
-from edgemed.device import health
-from edgemed.errors import ConfigError, EdgemedError, printable
-
-__all__ = ["ORDER_LIMIT_BYTES", "Order", "main", "receive"]
-
-ORDER_LIMIT_BYTES = 64 << 10
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to install, and how.
-
-    Attributes:
-        path: of the bundle file on this device.
-        tentative: starts after which the device goes back by itself unless somebody commits; None commits at once.
-        strict_latency: whether a stage over its budget refuses the bundle.
-    """
-
-    path: Annotated[str, Meta(min_length=1)]
-    tentative: Annotated[int, Meta(ge=1, le=1000)] | None = None
-    strict_latency: bool = False
+__all__ = ["main", "receive"]
 
 
 def receive(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
@@ -58,28 +39,30 @@ def receive(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
         ConfigError: the order is none; or as `edgemed.device.install.install`.
         EdgemedError: there is no store, or as `edgemed.device.install.install`.
     """
-    with health.ahead(path) as check:
+    with standby.started([*standby.PROBE, str(path)]) as child:
         # Imported here: meanwhile the process of the health check imports what it needs.
         from edgemed.device import answers as documents
-        from edgemed.device import contents, install, store
+        from edgemed.device import contents, health, install, order, store
 
         opened = store.open_store(path)
         _answer(answers, documents.status(opened, contents.read(opened)))
-        line = orders.readline(ORDER_LIMIT_BYTES)
+        line = orders.readline(order.LIMIT_BYTES)
         if not line.endswith(b"\n"):
             return
-        order = schema.decode_json(line, Order, source="order", error=ConfigError)
+        asked = order.parse(line)
         done = install.install(
             opened,
-            Path(order.path),
-            tentative=order.tentative,
-            strict_latency=order.strict_latency,
-            check=install.own_check(opened, check),
+            Path(asked.path),
+            tentative=asked.tentative,
+            strict_latency=asked.strict_latency,
+            check=install.own_check(opened, health.asking(child)),
         )
         _answer(answers, documents.installed(done))
 
 
 def _answer(answers: BinaryIO, document: dict[str, Any]) -> None:
+    from edgemed import schema
+
     answers.write(schema.encode_document(document) + b"\n")
     answers.flush()
 

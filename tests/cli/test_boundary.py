@@ -160,7 +160,7 @@ def test_no_command_shows_help_and_exits_2(capsys: pytest.CaptureFixture[str]) -
 def test_bug_keeps_its_trace_and_exits_1() -> None:
     code = (
         "import sys\nfrom edgemed import cli\n"
-        "@cli.app.command()\ndef broken() -> None:\n    raise RuntimeError('a bug')\n"
+        "@cli.app().command()\ndef broken() -> None:\n    raise RuntimeError('a bug')\n"
         "sys.exit(cli.main(['broken']))"
     )
     done = python(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import io
 import json
 import random
 import signal
@@ -268,6 +269,16 @@ def test_install_that_is_killed_leaves_the_old_bundle_or_the_new_one(home: Path,
 
     assert run("device", "install", "2.edgemed", "--store", "S")[0] == 0
     assert document(run, "device", "status", "--store", "S")["active"]["version"] == "1.2.0"  # type: ignore[index]  # a dict
+
+
+def test_receive_is_for_programs_and_says_the_status(run: Ran, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("device", "init", "--store", "S", "--trust", "my.pub")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    code, out, err = run("device", "receive", "--store", "S")
+
+    assert (code, err, out.count("\n")) == (0, "", 1)
+    assert list(json.loads(out)) == list(document(run, "device", "status", "--store", "S"))
+    assert "receive" not in run("device", "--help")[1]
 
 
 def test_ctrl_c_in_the_health_check_leaves_no_process_and_the_old_bundle(

@@ -109,21 +109,21 @@ status() {
     echo
 }
 install() {
-    echo "$mode" >> "$store/answers/modes"
     name=$(basename "$path" .upload)
     [ "$(sha256sum < "$path" | cut -d ' ' -f 1)" = "$name" ] || { echo "edgemed: altered" >&2; exit 5; }
     cp "$path" "$store/installed"
     [ -f "$store/answers/script" ] && . "$store/answers/script"
     cat "$store/answers/install"
 }
-mode=$2
-case "$mode" in
-status) store=$4; status ;;
-install) path=$3 store=$5; install ;;
+case "$2" in install) path=$3 store=$5 ;; *) store=$4 ;; esac
+[ -d "$store/answers" ] && echo "$2" >> "$store/answers/asked"
+case "$2" in
+status) status ;;
+install) install ;;
 receive)
-    store=$4
     [ -f "$store/answers/older" ] && { echo "Error: No such command 'receive'." >&2; exit 2; }
     status
+    [ -f "$store/answers/ends" ] && kill -9 $$
     read -r order || exit 0
     path=${order#*\\"path\\":\\"} path=${path%%\\"*}
     install

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from edgemed.device.receive import Order
+from edgemed.device import order as orders
+from edgemed.device.order import Order
 from edgemed.device.transports import Active, Installed, Installing
 from edgemed.errors import (
     BundleError,
@@ -121,8 +122,7 @@ def receive_words(store: str) -> tuple[str, ...]:
 
 def order(path: str, how: Installing) -> bytes:
     """Return the line that has that process install a file that lies on the device."""
-    asked = Order(path=path, tentative=how.tentative, strict_latency=how.strict_latency)
-    return msgspec.json.encode(asked) + b"\n"
+    return orders.encode(Order(path=path, tentative=how.tentative, strict_latency=how.strict_latency))
 
 
 def is_older(answer: Answer) -> bool:

@@ -194,7 +194,8 @@ class Session:
                 await process.wait_closed()
         finally:
             process.close()
-        return Answer(code=process.exit_status, stdout=stdout, stderr=stderr)
+        code = None if process.exit_signal else process.exit_status
+        return Answer(code=code, stdout=stdout, stderr=stderr)
 
     async def _received(self, upload: Upload) -> int:
         """Return how many leading bytes of the upload lie in the inbox; what differs counts for nothing."""

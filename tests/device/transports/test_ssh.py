@@ -74,6 +74,24 @@ def test_bundle_arrives_and_the_inbox_is_empty_again(server: Server, store: Path
     assert names(store / "inbox") == []
 
 
+def test_one_process_on_the_device_does_it_all(server: Server, store: Path) -> None:
+    assert flashed(CARGO, server, store).result == "installed"
+    assert (store / "answers" / "asked").read_text("utf-8").split() == ["receive"]
+
+
+def test_device_whose_edgemed_is_older_is_asked_in_two_commands(server: Server, store: Path) -> None:
+    (store / "answers" / "older").touch()
+    assert flashed(CARGO, server, store).result == "installed"
+    assert (store / "answers" / "asked").read_text("utf-8").split() == ["receive", "status", "install"]
+
+
+def test_process_that_ends_before_the_upload_has_arrived(server: Server, store: Path) -> None:
+    (store / "answers" / "ends").touch()
+    assert refusal(server, store) == (
+        "ADDRESS: 'edgemed device install' was ended before it answered; run the same command again"
+    )
+
+
 def test_plan_of_a_dry_run_writes_nothing(server: Server, store: Path) -> None:
     async def drawn() -> DeviceState:
         async with ssh.connected(to(server.url(store)), options(server)) as session:
