@@ -6,15 +6,19 @@ line: the workstation waits for it.
 
 from __future__ import annotations
 
+import gc
 import sys
 
 __all__ = ["main"]
 
+_OBJECTS = 50_000  # made until Python looks for garbage
 _RECEIVE = ["device", "receive", "--store"]
 
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
+    # Imports make many objects that all stay: looking for garbage among them every 700 would take 20 ms.
+    gc.set_threshold(_OBJECTS)
     *words, last = sys.argv[1:] or [""]
     if words == _RECEIVE and last:
         from pathlib import Path

@@ -62,6 +62,16 @@ def test_package_itself_loads_not_even_numpy() -> None:
     assert loaded == set()
 
 
+def test_what_flash_starts_on_a_device_loads_nothing_before_the_health_process() -> None:
+    loaded, _ = modules_after("import edgemed.__main__, edgemed.device.receive", names=("msgspec", "numpy", "typer"))
+    assert loaded == set()
+
+
+def test_a_command_loads_no_other() -> None:
+    loaded, _ = modules_after(STARTS["edgemed devices --help"], names=("edgemed.cli.devices", "edgemed.cli.flash"))
+    assert loaded == {"edgemed.cli.devices"}
+
+
 def test_help_loads_no_imaging_and_no_inference_library() -> None:
     loaded, _ = modules_after(STARTS["edgemed --help"], names=("numpy", "cv2", "ai_edge_litert", "rich", "pydantic"))
     assert loaded == set()
