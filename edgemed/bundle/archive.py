@@ -31,7 +31,7 @@ from edgemed.bundle.manifest import (
 from edgemed.bundle.stored_zip import ARCHIVE_LIMIT_BYTES
 from edgemed.errors import BundleError, ConfigError
 
-__all__ = ["ARCHIVE_LIMIT_BYTES", "MANIFEST", "Archive", "Bundle", "build", "build_from_folders", "read"]
+__all__ = ["ARCHIVE_LIMIT_BYTES", "MANIFEST", "Archive", "Bundle", "Overlay", "build", "build_from_folders", "read"]
 
 MANIFEST = "manifest.json"
 _SIGNATURES = "signatures/"
@@ -52,6 +52,21 @@ class Archive:
     members: Mapping[str, bytes]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """A decision overlay that is in force; made by `edgemed.bundle.overlay.applied`.
+
+    Attributes:
+        version: of its decision document.
+        digest: of the signed file.
+        accepted: the trusted keys whose signatures hold.
+    """
+
+    version: int
+    digest: str
+    accepted: tuple[PublicKey, ...]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Bundle:
     """A verified bundle; made by `edgemed.bundle.trust.verify`.
@@ -61,6 +76,7 @@ class Bundle:
         digest: of ``manifest.json``, and thereby of everything in the bundle but its signatures.
         envelopes: raw DSSE envelopes by member name, sorted.
         accepted: the trusted keys whose signatures hold, in the order of the envelopes.
+        overlay: the decision overlay in force, whose document then stands in ``members``; None without one.
     """
 
     manifest: Manifest
@@ -68,6 +84,7 @@ class Bundle:
     digest: str
     envelopes: Mapping[str, bytes]
     accepted: tuple[PublicKey, ...] = ()
+    overlay: Overlay | None = None
 
 
 def read(raw: bytes) -> Archive:

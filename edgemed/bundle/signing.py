@@ -20,10 +20,11 @@ import msgspec
 from msgspec import Meta
 
 from edgemed import schema
+from edgemed.bundle import dsse
 from edgemed.bundle.keys import PrivateKey, PublicKey
 from edgemed.errors import SignatureError
 
-__all__ = ["ENVELOPE_LIMIT_BYTES", "PAYLOAD_TYPE", "Envelope", "member_name", "pae", "parse", "sign", "verify"]
+__all__ = ["ENVELOPE_LIMIT_BYTES", "PAYLOAD_TYPE", "Envelope", "member_name", "parse", "sign", "verify"]
 
 PAYLOAD_TYPE: Final = "application/vnd.edgemed.manifest-digest"
 ENVELOPE_LIMIT_BYTES = 4096
@@ -60,17 +61,9 @@ def member_name(keyid: str) -> str:
     return f"signatures/{keyid[:16]}.dsse"
 
 
-def pae(payload_type: str, payload: bytes) -> bytes:
-    """Return the bytes that are signed: DSSE's pre-authentication encoding (protocol.md, "Signature Definition")."""
-    kind = payload_type.encode()
-    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
-
-
 def sign(digest: str, key: PrivateKey) -> bytes:
     """Return the envelope of a signature over a digest; the same digest and key give the same bytes."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    signature = Ed25519PrivateKey.from_private_bytes(key.seed).sign(pae(PAYLOAD_TYPE, digest.encode()))
+    signature = dsse.sign(digest.encode(), key, kind=PAYLOAD_TYPE)
     return _encode(Envelope(digest=digest, keyid=key.public.keyid, signature=signature))
 
 
@@ -102,16 +95,10 @@ def verify(envelope: Envelope, key: PublicKey) -> None:
     Raises:
         SignatureError: it did not.
     """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    try:
-        signed = pae(PAYLOAD_TYPE, envelope.digest.encode())
-        Ed25519PublicKey.from_public_bytes(key.raw).verify(envelope.signature, signed)
-    except (InvalidSignature, ValueError) as err:
+    if not dsse.holds(envelope.signature, envelope.digest.encode(), key, kind=PAYLOAD_TYPE):
         raise SignatureError(
             f"{member_name(envelope.keyid)}: the signature is invalid, the bundle was altered; get it again"
-        ) from err
+        )
 
 
 def _encode(envelope: Envelope) -> bytes:

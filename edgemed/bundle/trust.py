@@ -4,13 +4,14 @@
 
 0. A path (`open_bundle`, `inspect_file`) is no folder, and a file there starts as an archive does: its first bytes are
    looked at, so that a wrong path is called that.
-1. Without a trusted key nothing else is read.
+1. Without a trusted key or a trust root nothing else is read.
 2. The size is bounded before anything is read into memory or taken apart.
 3. The archive is taken apart, with bounds on members, names, sizes and each model, and must equal the archive rebuilt
    from its members byte for byte: headers, order, times, modes, checksums and nothing before, between or after.
 4. Every envelope is taken apart, must equal the envelope rebuilt from its values, and lies under its key's name.
-5. Every signature by a trusted key holds over the raw bytes, and there is at least one. One invalid signature refuses
-   the bundle even when others hold; a signature by a key that is not known here counts for nothing.
+5. Every signature by a trusted key holds over the raw bytes, and there are enough: one for a plain list of keys, as
+   many keys of the ``release`` role as a trust root asks for. One invalid signature refuses the bundle even when others
+   hold; a signature by a key that is revoked or not known here counts for nothing.
 6. Every envelope states the digest of the raw ``manifest.json``, compared in constant time.
 7. The manifest is parsed, strictly, and is in canonical form.
 8. Members and manifest agree both ways: none missing, none extra, every size and digest, compared in constant time.
@@ -19,6 +20,7 @@
 A device then asks two more questions: `require_target` and `require_release`.
 
     bundle = trust.open_bundle(path, keys=trust.user_keys())
+    bundle = trust.open_bundle(path, trust=roles.parse(root, source="root.json"))
 """
 
 from __future__ import annotations
@@ -31,12 +33,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed import files, schema
-from edgemed.bundle import archive, signing
+from edgemed.bundle import archive, roles, signing
 from edgemed.bundle import keys as key_files
 from edgemed.bundle import manifest as manifests
 from edgemed.bundle.archive import ARCHIVE_LIMIT_BYTES, Archive, Bundle
 from edgemed.bundle.keys import PublicKey
 from edgemed.bundle.manifest import MANIFEST_LIMIT_BYTES, MINIMUM_RUNTIME, REQUIRED_MEMBERS, Manifest
+from edgemed.bundle.roles import Requirement, Trust
+from edgemed.bundle.root import Role
 from edgemed.bundle.signing import Envelope
 from edgemed.errors import BundleError, ConfigError, DigestError, RollbackError, SignatureError, TargetMismatchError
 
@@ -64,6 +68,7 @@ class Inspection:
     Attributes:
         keyids: keys that are said to have signed it, 64 hex digits each.
         accepted: those of the keys given whose signatures hold; empty when nobody known has signed.
+        trusted: whether they are enough for a device with these keys or this root.
         card: the model card, markdown; None when the bundle has none.
     """
 
@@ -72,52 +77,55 @@ class Inspection:
     size_bytes: int
     keyids: tuple[str, ...]
     accepted: tuple[PublicKey, ...]
+    trusted: bool
     card: str | None
 
 
-def verify(raw: bytes, *, keys: Sequence[PublicKey]) -> Bundle:
+def verify(raw: bytes, *, keys: Sequence[PublicKey] = (), trust: Trust | None = None) -> Bundle:
     """Return the bundle in a file's bytes, after the numbered checks of this module.
 
     Args:
         raw: the whole file; nothing in it is trusted.
         keys: the trusted keys; one of them must have signed.
+        trust: a trust root instead of plain keys; as many of its release keys as it asks for must have signed.
 
     Raises:
-        SignatureError: no key given, none of them has signed, or a signature is invalid (1, 4, 5).
+        SignatureError: no key given, too few have signed, or a signature is invalid (1, 4, 5).
         DigestError: the manifest or a member differs from what was signed (6, 8).
         BundleError: anything else a bundle is not (2, 3, 7, 8, 9).
     """
-    _require_keys(keys)  # 1
+    needed = _requirement(keys, trust)  # 1
     taken, envelopes = _taken_apart(raw)  # 2, 3, 4
-    accepted = _signers(envelopes, keys)  # 5
-    if not accepted:
-        raise SignatureError(_untrusted(envelopes, keys))
+    accepted = _signers(envelopes, needed.keys)  # 5
+    if len(accepted) < needed.threshold:
+        raise SignatureError(_untrusted(envelopes, accepted, needed, plain=trust is None or not trust.root.version))
     manifest, digest = _signed_contents(taken, envelopes)  # 6, 7, 8
     _require_runtime(manifest)  # 9
     return Bundle(manifest=manifest, members=taken.members, digest=digest, envelopes=taken.envelopes, accepted=accepted)
 
 
-def open_bundle(path: Path, *, keys: Sequence[PublicKey]) -> Bundle:
+def open_bundle(path: Path, *, keys: Sequence[PublicKey] = (), trust: Trust | None = None) -> Bundle:
     """Return the bundle in a file, after the numbered checks of this module; messages name the file.
 
     Raises:
         BundleError: as `verify`, or the file is missing, unreadable, larger than `ARCHIVE_LIMIT_BYTES`, or no archive.
     """
     _require_archive(path)  # 0
-    _require_keys(keys)  # 1, before anything else of the file is read
+    _requirement(keys, trust)  # 1, before anything else of the file is read
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)  # 2
     with _named(path):
-        return verify(raw, keys=keys)
+        return verify(raw, keys=keys, trust=trust)
 
 
-def inspect(raw: bytes, *, keys: Sequence[PublicKey] = ()) -> Inspection:
-    """Return what a bundle says of itself, after every check of `verify` but 1, 9 and "at least one" of 5.
+def inspect(raw: bytes, *, keys: Sequence[PublicKey] = (), trust: Trust | None = None) -> Inspection:
+    """Return what a bundle says of itself, after every check of `verify` but 1, 9 and "enough" of 5.
 
     Raises:
         BundleError: as `verify`, but for a bundle that nobody known has signed or that needs a newer edgemed.
     """
     taken, envelopes = _taken_apart(raw)
-    accepted = _signers(envelopes, keys)
+    needed = _requirement(keys, trust) if keys or trust else None
+    accepted = _signers(envelopes, needed.keys if needed else ())
     manifest, digest = _signed_contents(taken, envelopes)
     card = taken.members.get("card.md")
     return Inspection(
@@ -126,11 +134,12 @@ def inspect(raw: bytes, *, keys: Sequence[PublicKey] = ()) -> Inspection:
         size_bytes=len(raw),
         keyids=tuple(envelope.keyid for envelope in envelopes),
         accepted=accepted,
+        trusted=needed is not None and len(accepted) >= needed.threshold,
         card=None if card is None else card.decode("utf-8", "replace"),
     )
 
 
-def inspect_file(path: Path, *, keys: Sequence[PublicKey] = ()) -> Inspection:
+def inspect_file(path: Path, *, keys: Sequence[PublicKey] = (), trust: Trust | None = None) -> Inspection:
     """Return what a bundle file says of itself, as `inspect`; messages name the file.
 
     Raises:
@@ -139,7 +148,7 @@ def inspect_file(path: Path, *, keys: Sequence[PublicKey] = ()) -> Inspection:
     _require_archive(path)  # 0
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)
     with _named(path):
-        return inspect(raw, keys=keys)
+        return inspect(raw, keys=keys, trust=trust)
 
 
 def require_target(bundle: Bundle, target_id: str) -> None:
@@ -225,12 +234,11 @@ def _require_archive(path: Path) -> None:
         raise BundleError(f"{path}: not an .edgemed file, it starts as no bundle does; check the path")
 
 
-def _require_keys(keys: Sequence[PublicKey]) -> None:
-    """Step 1."""
-    if not keys:
-        raise SignatureError(
-            "no trusted key was given; name one with --trust KEY.pub, or add it with 'edgemed keys trust KEY.pub'"
-        )
+def _requirement(keys: Sequence[PublicKey], trust: Trust | None) -> Requirement:
+    """Step 1: who must sign a bundle; no key at all is an error."""
+    if trust is not None and keys:
+        raise ValueError("keys and trust: expected one of them, got both")
+    return (roles.of_keys(keys) if trust is None else trust).requirement(Role.RELEASE)
 
 
 def _taken_apart(raw: bytes) -> tuple[Archive, tuple[Envelope, ...]]:
@@ -257,9 +265,13 @@ def _signers(envelopes: Sequence[Envelope], keys: Sequence[PublicKey]) -> tuple[
     return tuple(key for _, key in signed)
 
 
-def _untrusted(envelopes: Sequence[Envelope], keys: Sequence[PublicKey]) -> str:
+def _untrusted(
+    envelopes: Sequence[Envelope], accepted: Sequence[PublicKey], needed: Requirement, *, plain: bool
+) -> str:
+    if not plain:
+        return needed.refusal([envelope.keyid for envelope in envelopes], accepted)
     signers = ", ".join(envelope.keyid[:16] for envelope in envelopes)
-    trusted = ", ".join(sorted(key.keyid[:16] for key in keys))
+    trusted = ", ".join(key.keyid[:16] for key in needed.keys)
     return (
         f"signed by {signers}, expected a signature by a trusted key: {trusted}; "
         "if you trust its maker, give the maker's key with --trust KEY.pub"

@@ -27,13 +27,13 @@ from edgemed.runtime import decision, selection
 from edgemed.runtime.classifier import Classifier, Reading
 from edgemed.runtime.decision import Decision, DecisionRule, OodGauge
 from edgemed.runtime.interpreter import Interpreter
-from edgemed.runtime.screening import Latency, Screening, refused
+from edgemed.runtime.screening import Latency, Refusal, Screening, refused
 from edgemed.runtime.selection import Selection
 
 if TYPE_CHECKING:
     from edgemed.bundle.keys import PublicKey
 
-__all__ = ["Latency", "Screener", "Screening"]
+__all__ = ["Latency", "Refusal", "Screener", "Screening"]
 
 # A code string (PS3.5 section 6.2); free text in its place may name a patient.
 _CODE = re.compile(r"[A-Z0-9_ ]{1,16}")
@@ -127,10 +127,10 @@ class Screener:
             InferenceError: the back end failed.
         """
         start = self._clock()
-        reasons = self._reasons_before(frame)
-        if reasons:
+        refusal, reasons = self._before(frame)
+        if refusal is not None:
             latency = Latency(decode_ms=decode_ms, preprocess_ms=1e3 * (self._clock() - start))
-            return refused(frame, self.rule, reasons=reasons, latency=latency)
+            return refused(frame, self.rule, refusal=refusal, reasons=reasons, latency=latency)
         plane = preprocess.apply(frame, self.preprocessing)
         planed = self._clock()
         outputs = self.classifier.infer(plane)
@@ -148,10 +148,23 @@ class Screener:
         )
         return self._screening(frame, reading, score, distance, latency)
 
-    def _reasons_before(self, frame: Frame) -> tuple[str, ...]:
-        """Return why the frame must not reach the model; the modality gate speaks first and alone."""
-        wrong = _wrong_modality(frame, self.bundle.manifest.modalities)
-        return (wrong,) if wrong else quality.reasons(frame, self.rule.quality)
+    def distance(self, frame: Frame) -> float | None:
+        """Return how far a frame lies from the training data, over the limit, whatever the gates before say of it.
+
+        For measurements of this one gate; None where the bundle has none.
+
+        Raises:
+            InferenceError: the back end failed.
+        """
+        plane = preprocess.apply(frame, self.preprocessing)
+        return self._distance(self.classifier.read(self.classifier.infer(plane)))
+
+    def _before(self, frame: Frame) -> tuple[Refusal | None, tuple[str, ...]]:
+        """Return what keeps the frame from the model, and why; the modality gate speaks first and alone."""
+        if wrong := _wrong_modality(frame, self.bundle.manifest.modalities):
+            return Refusal.MODALITY, (wrong,)
+        reasons = quality.reasons(frame, self.rule.quality)
+        return (Refusal.QUALITY, reasons) if reasons else (None, ())
 
     def _distance(self, reading: Reading) -> float | None:
         if self._gauge is None or reading.embedding is None:
@@ -180,6 +193,7 @@ class Screener:
             operating_point=point.name,
             threshold=point.threshold,
             reasons=reasons,
+            refusal=Refusal.DISTANCE if reasons else None,
             ood_distance=distance,
             latency=latency,
             evidence=reading.evidence,

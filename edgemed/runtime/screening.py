@@ -7,6 +7,7 @@ Rules: frozen; nothing in them identifies a patient but the name of the input, w
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,16 @@ from numpy.typing import NDArray
 from edgemed.imaging.frame import Frame
 from edgemed.runtime.decision import Decision, DecisionRule
 
-__all__ = ["Latency", "Screening", "refused", "unreadable"]
+__all__ = ["Latency", "Refusal", "Screening", "refused", "unreadable"]
+
+
+class Refusal(str, enum.Enum):
+    """What refused a frame, in the order in which it is asked."""
+
+    UNREADABLE = "unreadable"
+    MODALITY = "modality"
+    QUALITY = "quality"
+    DISTANCE = "distance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +66,7 @@ class Screening:
         operating_point: name of the one in force.
         threshold: its score; None when refused before inference.
         reasons: why it was refused; empty otherwise.
+        refusal: what refused it; None otherwise.
         ood_distance: distance from the training data over its limit, above 1 is refused; None when refused before
             inference, or when the bundle has no such gate.
         evidence: (h, w) float64, read-only, in units of the logit; None when refused before inference or absent.
@@ -70,12 +81,15 @@ class Screening:
     operating_point: str
     threshold: float | None = None
     reasons: tuple[str, ...] = ()
+    refusal: Refusal | None = None
     ood_distance: float | None = None
     latency: Latency
     evidence: NDArray[np.float64] | None = None
 
 
-def refused(frame: Frame, rule: DecisionRule, *, reasons: tuple[str, ...], latency: Latency) -> Screening:
+def refused(
+    frame: Frame, rule: DecisionRule, *, refusal: Refusal, reasons: tuple[str, ...], latency: Latency
+) -> Screening:
     """Return the result of a frame that must not reach the model."""
     return Screening(
         source=frame.source,
@@ -84,6 +98,7 @@ def refused(frame: Frame, rule: DecisionRule, *, reasons: tuple[str, ...], laten
         decision=Decision.REFUSED,
         operating_point=rule.active,
         reasons=reasons,
+        refusal=refusal,
         latency=latency,
     )
 
@@ -105,5 +120,6 @@ def unreadable(source: str, reason: str, *, frame: int, rule: DecisionRule, deco
         decision=Decision.REFUSED,
         operating_point=rule.active,
         reasons=(reason,),
+        refusal=Refusal.UNREADABLE,
         latency=Latency(decode_ms=decode_ms),
     )

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgemed.statistics.estimate import Z95, Estimate, labelled_scores
+from edgemed.statistics.estimate import Z95, Estimate, expit, labelled_scores
 from edgemed.statistics.proportions import wilson_interval
 
-__all__ = ["PairedEstimate", "auc", "delong", "paired_delong"]
+__all__ = ["PairedEstimate", "auc", "delong", "influence", "paired_delong"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +124,29 @@ def paired_delong(labels: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike) -
     )
 
 
+def influence(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
+    """Return what each image adds to the estimated area's deviation, (n,): the sum of squares is DeLong's variance.
+
+    Args:
+        labels: (n,), 0 normal and 1 abnormal; at least two of each.
+        scores: (n,), finite, rising with abnormality.
+
+    Raises:
+        ValueError: fewer than two of a class, or an argument is not as above.
+    """
+    components = _components(labels, (scores,), at_least=2)
+    truth = np.asarray(labels).astype(np.bool_)
+    found = np.empty(truth.size)
+    for chosen, own, others in (
+        (truth, components.abnormal[0], components.normal.shape[1]),
+        (~truth, components.normal[0], components.abnormal.shape[1]),
+    ):
+        # Centred in integers, so that equal components leave no rounding dust.
+        centred = (own.size * own - own.sum()) / (own.size * 2 * others)
+        found[chosen] = centred / np.sqrt(own.size * (own.size - 1))
+    return found
+
+
 def _components(labels: ArrayLike, many_scores: tuple[ArrayLike, ...], *, at_least: int) -> _Components:
     checked = [labelled_scores(labels, scores) for scores in many_scores]
     truth = checked[0][0]
@@ -161,11 +184,7 @@ def _covariance_of_mean(components: NDArray[np.int64], unit: int) -> NDArray[np.
 
 def _logit_interval(area: float, error: float) -> tuple[float, float]:
     centre, margin = math.log(area / (1.0 - area)), Z95 * error / (area * (1.0 - area))
-    return _expit(centre - margin), _expit(centre + margin)
-
-
-def _expit(value: float) -> float:
-    return 1.0 / (1.0 + math.exp(-value)) if value >= 0 else math.exp(value) / (1.0 + math.exp(value))
+    return expit(centre - margin), expit(centre + margin)
 
 
 def _without_variance(difference: float, pairs: int) -> PairedEstimate:

@@ -1,24 +1,59 @@
-"""How far scores are probabilities, and Platt scaling that makes them so."""
+"""How far scores are probabilities: Brier score and its parts, calibration error, reliability table.
+
+for bin in statistics.reliability(labels, scores):
+    print(bin.low, bin.high, bin.n, bin.mean_score, bin.observed)
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgemed.statistics.estimate import labelled_scores
+from edgemed.statistics.estimate import Estimate, labelled_scores
+from edgemed.statistics.proportions import wilson
 
-__all__ = ["PlattScaling", "brier", "expected_calibration_error", "platt"]
+__all__ = [
+    "BrierParts",
+    "ReliabilityBin",
+    "brier",
+    "brier_parts",
+    "expected_calibration_error",
+    "reliability",
+]
 
-_STEPS = 100
+
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """The images whose score lies in [low, high), in the last bin also at 1.
+
+    Attributes:
+        n: images; a bin without any has no mean and no share.
+        mean_score: what was foretold.
+        observed: the share of abnormals, with Wilson's 95 % interval.
+    """
+
+    low: float
+    high: float
+    n: int
+    mean_score: float | None
+    observed: Estimate | None
 
 
-class PlattScaling(NamedTuple):
-    """Score = 1 / (1 + exp(-(slope * logit + intercept))), slope > 0."""
+@dataclass(frozen=True, kw_only=True)
+class BrierParts:
+    """Brier score = reliability - resolution + uncertainty, exactly.
 
-    slope: float
-    intercept: float
+    Attributes:
+        reliability: mean squared gap of score and observed share over the bins; 0 is calibrated.
+        resolution: how far the score sets images apart, what it does inside the bins included; higher is better.
+        uncertainty: prevalence * (1 - prevalence), what a constant score leaves.
+    """
+
+    reliability: float
+    resolution: float
+    uncertainty: float
 
 
 def brier(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -29,6 +64,32 @@ def brier(labels: ArrayLike, scores: ArrayLike) -> float:
     """
     truth, values = _probabilities(labels, scores)
     return float(np.mean((values - truth) ** 2))
+
+
+def brier_parts(labels: ArrayLike, scores: ArrayLike, bins: int = 10) -> BrierParts:
+    """Return what the Brier score is made of, over equal-width bins of the score.
+
+    Args:
+        labels: (n,), 0 normal and 1 abnormal.
+        scores: (n,), in [0, 1].
+        bins: at least 1, as in `expected_calibration_error`.
+
+    Raises:
+        ValueError: an argument is not as above.
+
+    Source: Murphy, Journal of Applied Meteorology 12:595 (1973); the two terms that scores inside one bin add, counted
+    to the resolution here: Stephenson, Coelho and Jolliffe, Weather and Forecasting 23:752 (2008).
+    """
+    truth, values = _probabilities(labels, scores)
+    place, counts = _places(values, bins)
+    held = counts > 0
+    foretold = np.bincount(place, weights=values, minlength=bins)[held] / counts[held]
+    observed = np.bincount(place, weights=truth, minlength=bins)[held] / counts[held]
+    weights, prevalence = counts[held] / values.size, float(truth.mean())
+    gap = float(np.sum(weights * (foretold - observed) ** 2))
+    uncertainty = prevalence * (1.0 - prevalence)
+    whole = float(np.mean((values - truth) ** 2))
+    return BrierParts(reliability=gap, resolution=gap + uncertainty - whole, uncertainty=uncertainty)
 
 
 def expected_calibration_error(labels: ArrayLike, scores: ArrayLike, bins: int = 10) -> float:
@@ -47,79 +108,45 @@ def expected_calibration_error(labels: ArrayLike, scores: ArrayLike, bins: int =
 
     Source: Naeini, Cooper and Hauskrecht, AAAI 2015, for the score of the abnormal class.
     """
-    if bins < 1:
-        raise ValueError(f"bins: expected at least 1, got {bins}")
     truth, values = _probabilities(labels, scores)
-    place = np.minimum((values * bins).astype(np.int64), bins - 1)
+    place, _ = _places(values, bins)
     gaps = np.bincount(place, weights=values - truth, minlength=bins)
     return float(np.abs(gaps).sum() / values.size)
 
 
-def platt(logits: ArrayLike, labels: ArrayLike) -> PlattScaling:
-    """Return the slope and intercept that fit logits to labels best, by Newton's method with Platt's targets.
+def reliability(labels: ArrayLike, scores: ArrayLike, bins: int = 10) -> tuple[ReliabilityBin, ...]:
+    """Return what the scores of each equal-width bin foretell and what was observed, lowest bin first.
 
     Args:
-        logits: (n,), finite, rising with abnormality; not all equal.
-        labels: (n,), 0 normal and 1 abnormal; at least one of each.
-
-    Returns:
-        The minimum of the cross-entropy against the targets (N1 + 1) / (N1 + 2) and 1 / (N0 + 2), which stay off 0
-        and 1 so that separated classes keep a finite slope.
+        labels: (n,), 0 normal and 1 abnormal.
+        scores: (n,), in [0, 1].
+        bins: at least 1, as in `expected_calibration_error`, whose value these bins give.
 
     Raises:
-        ValueError: a class is absent, the logits are all equal, or they fall with abnormality (slope <= 0).
-
-    Source: Platt 1999; the safeguarded Newton iteration of Lin, Lin and Weng, Machine Learning 68:267 (2007).
+        ValueError: an argument is not as above.
     """
-    truth, values = labelled_scores(labels, logits)
-    abnormal = int(truth.sum())
-    normal = truth.size - abnormal
-    if not abnormal or not normal:
-        raise ValueError(f"labels: expected both classes, got {abnormal} abnormal and {normal} normal")
-    centre, spread = float(values.mean()), float(values.std())
-    if spread == 0.0:
-        raise ValueError("logits: expected different values, got one value for every image")
-    targets = np.where(truth, (abnormal + 1.0) / (abnormal + 2.0), 1.0 / (normal + 2.0))
-    slope, intercept = _newton((values - centre) / spread, targets)
-    if slope <= 0.0:
-        raise ValueError("logits: expected to rise with abnormality, got a falling or flat fit; check labels and model")
-    return PlattScaling(slope / spread, intercept - slope * centre / spread)
+    truth, values = _probabilities(labels, scores)
+    place, counts = _places(values, bins)
+    foretold = np.bincount(place, weights=values, minlength=bins)
+    abnormal = np.bincount(place, weights=truth, minlength=bins).astype(np.int64)
+    return tuple(
+        ReliabilityBin(
+            low=k / bins,
+            high=(k + 1) / bins,
+            n=int(counts[k]),
+            mean_score=float(foretold[k] / counts[k]) if counts[k] else None,
+            observed=wilson(int(abnormal[k]), int(counts[k])) if counts[k] else None,
+        )
+        for k in range(bins)
+    )
 
 
-def _newton(values: NDArray[np.float64], targets: NDArray[np.float64]) -> tuple[float, float]:
-    """Minimise the convex cross-entropy over (slope, intercept), halving a step that does not descend."""
-    point = np.array([0.0, np.log(targets.mean() / (1.0 - targets.mean()))])
-    design = np.stack([values, np.ones_like(values)], axis=1)
-    for _ in range(_STEPS):
-        scores = _sigmoid(design @ point)
-        gradient = design.T @ (scores - targets)
-        if np.abs(gradient).max() < 1e-10 * values.size:
-            break
-        weights = scores * (1.0 - scores)
-        # 1e-12 keeps the matrix invertible where every score is saturated.
-        step = np.linalg.solve((design * weights[:, None]).T @ design + 1e-12 * np.eye(2), gradient)
-        point = _descended(design, targets, point, step.astype(np.float64))
-    return float(point[0]), float(point[1])
-
-
-def _descended(
-    design: NDArray[np.float64], targets: NDArray[np.float64], point: NDArray[np.float64], step: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    loss = _cross_entropy(design @ point, targets)
-    for halving in range(40):
-        candidate = point - step * 0.5**halving
-        if _cross_entropy(design @ candidate, targets) <= loss:
-            return candidate
-    return point
-
-
-def _cross_entropy(logits: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
-    return float(np.sum(np.logaddexp(0.0, logits) - targets * logits))
-
-
-def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    half: NDArray[np.float64] = np.tanh(logits / 2.0)  # never overflows
-    return (1.0 + half) / 2.0
+def _places(values: NDArray[np.float64], bins: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the bin of each score, and how many images each bin holds."""
+    if bins < 1:
+        raise ValueError(f"bins: expected at least 1, got {bins}")
+    place = np.minimum((values * bins).astype(np.int64), bins - 1)
+    return place, np.bincount(place, minlength=bins)
 
 
 def _probabilities(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

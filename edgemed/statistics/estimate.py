@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Z95", "Estimate", "labelled", "labelled_scores", "shown"]
+__all__ = ["Z95", "Estimate", "expit", "labelled", "labelled_scores", "shown"]
 
 Z95 = 1.959963984540054
 """Two-sided 95 % point of the standard normal distribution."""
@@ -39,6 +40,11 @@ def shown(
     """
     text = f"{value:{form}} [{ci95[0]:{form}}, {ci95[1]:{form}}]"
     return text if by_patient is None else f"{text}, by patient [{by_patient[0]:{form}}, {by_patient[1]:{form}}]"
+
+
+def expit(value: float) -> float:
+    """Return 1 / (1 + exp(-value)) of any finite value, without overflow."""
+    return 1.0 / (1.0 + math.exp(-value)) if value >= 0 else math.exp(value) / (1.0 + math.exp(value))
 
 
 def labelled(labels: ArrayLike) -> NDArray[np.bool_]:

@@ -13,17 +13,17 @@ def groups_holding(
 ) -> frozenset[str]:
     """Return groups that hold about ``share`` of each label's images, drawn in a seeded order.
 
-    Normals first, then abnormals: groups are taken until the share of a label is reached, so that a side holds at
+    Label after label, normals first: groups are taken until the share of a label is reached, so that a side holds at
     most one group too many of each. The order of the images does not matter, the names of the groups do.
 
     Args:
-        labels: (n,), 0 normal and 1 abnormal.
+        labels: (n,) from 0 (normal) on.
         groups: (n,), the patient of each image, or what else must stay together.
         share: above 0 and below 1.
         rng: seeded by the caller.
     """
     chosen: set[str] = set()
-    for label in (0, 1):
+    for label in np.unique(labels):
         members = groups[labels == label]
         names, counts = np.unique(members, return_counts=True)
         # Groups of both labels may have come over already.

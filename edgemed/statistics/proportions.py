@@ -1,4 +1,4 @@
-"""Proportions with Wilson intervals, the rates at a threshold, and the threshold for a stated sensitivity.
+"""Proportions with Wilson intervals, the rates at a threshold, and a paired test of two methods.
 
 Source of the interval: Wilson, Journal of the American Statistical Association 22:209 (1927), score interval without
 continuity correction.
@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from edgemed.statistics.estimate import Z95, Estimate, labelled_scores
 
-__all__ = ["Rates", "mcnemar", "rates", "threshold_for_sensitivity", "wilson", "wilson_interval"]
+__all__ = ["Rates", "f1", "mcnemar", "rates", "wilson", "wilson_interval"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +26,7 @@ class Rates:
         ppv: abnormals among the alerts, at the prevalence of this data.
         npv: normals among the rest, at the prevalence of this data.
         accuracy: images decided rightly, of all.
+        f1: harmonic mean of PPV and sensitivity; None without an abnormal and without an alert.
     """
 
     threshold: float
@@ -39,6 +39,7 @@ class Rates:
     ppv: Estimate | None
     npv: Estimate | None
     accuracy: Estimate
+    f1: Estimate | None
 
 
 def wilson(successes: int, n: int) -> Estimate:
@@ -63,6 +64,31 @@ def wilson_interval(share: float, n: int) -> tuple[float, float]:
     low = 0.0 if share == 0.0 else max(0.0, (centre - margin) / scale)
     high = 1.0 if share == 1.0 else min(1.0, (centre + margin) / scale)
     return low, high
+
+
+def f1(true_positives: int, *, false_positives: int, false_negatives: int) -> Estimate:
+    """Return F1 = 2 tp / (2 tp + fp + fn) with a 95 % interval and the variance by the delta method.
+
+    Given how many images are abnormal or alert, the true positives among them are binomial with a share s, and
+    F1 = 2 s / (1 + s) rises with it: the interval is Wilson's for s, carried over.
+
+    Raises:
+        ValueError: a negative count, or all three are zero.
+
+    Source: Lam, Gopal and Qian, "Confidence intervals for the F1 score: a comparison of four methods",
+    arXiv:2309.14621 (2023), Wilson indirect method.
+    """
+    counts = (true_positives, false_positives, false_negatives)
+    if min(counts) < 0 or sum(counts) == 0:
+        raise ValueError(f"expected counts of at least 0, one of them above, got tp, fp, fn {counts}")
+    share = wilson(true_positives, sum(counts))
+    low, high = share.ci95
+    slope = 2.0 / (1.0 + share.value) ** 2
+    return Estimate(
+        value=2.0 * true_positives / (2 * true_positives + false_positives + false_negatives),
+        ci95=(2.0 * low / (1.0 + low), 2.0 * high / (1.0 + high)),
+        variance=slope * slope * share.variance,
+    )
 
 
 def mcnemar(b: int, c: int) -> float:
@@ -116,38 +142,8 @@ def rates(labels: ArrayLike, scores: ArrayLike, threshold: float) -> Rates:
         ppv=_share(tp, tp + fp),
         npv=_share(tn, tn + fn),
         accuracy=wilson(tp + tn, truth.size),
+        f1=f1(tp, false_positives=fp, false_negatives=fn) if tp + fp + fn else None,
     )
-
-
-def threshold_for_sensitivity(labels: ArrayLike, scores: ArrayLike, sensitivity: float) -> float:
-    """Return the highest threshold that still reaches a sensitivity on this data, between two scores.
-
-    Every threshold between the same two distinct scores decides alike; the one midway is returned, so that no image
-    lies on it. Below the lowest score the neighbour is 0: then everything alerts, and `rates` says so. Only where two
-    neighbours leave no number between them (or the lowest score is 0) is it the upper one itself.
-
-    Args:
-        labels: (n,), 0 normal and 1 abnormal; at least one abnormal.
-        scores: (n,), calibrated, in [0, 1].
-        sensitivity: asked, in (0, 1]; attained is the next share of the abnormals at or above it.
-
-    Raises:
-        ValueError: no abnormal, or an argument is not as above.
-    """
-    truth, values = labelled_scores(labels, scores)
-    if not truth.any():
-        raise ValueError("labels: expected at least one abnormal (1), got none; a sensitivity needs abnormals")
-    if values.min() < 0.0 or values.max() > 1.0:
-        raise ValueError("scores: expected calibrated scores in [0, 1], got a value outside")
-    if not 0.0 < sensitivity <= 1.0:
-        raise ValueError(f"sensitivity: expected above 0 and at most 1, got {sensitivity!r}")
-    abnormal = np.sort(values[truth])[::-1]
-    reached = np.arange(1, abnormal.size + 1) / abnormal.size >= sensitivity
-    upper = float(abnormal[int(np.argmax(reached))])
-    below = values[values < upper]
-    lower = float(below.max()) if below.size else 0.0
-    midway = lower + (upper - lower) / 2
-    return midway if lower < midway < upper else upper
 
 
 def _share(successes: int, n: int) -> Estimate | None:

@@ -91,7 +91,7 @@ def divide(dataset: Dataset, splits: Splits, *, seed: int) -> Division:
     """
     values = np.array(dataset.splits)
     pool = _pool(values, splits)
-    _require_both_labels(dataset.labels[pool], "train and validation")
+    _require_every_label(dataset, pool, "train and validation")
     _require_apart(dataset, pool, values == splits.test)
     if splits.near_duplicate_correlation is not None:
         dataset = replace(dataset, groups=near_duplicate_groups(dataset, pool, limit=splits.near_duplicate_correlation))
@@ -116,16 +116,23 @@ def divide(dataset: Dataset, splits: Splits, *, seed: int) -> Division:
         moved=int(np.count_nonzero(in_validation & ~given)) if splits.validation else 0,
     )
     for name in ("train", "validation"):
-        _require_both_labels(dataset.labels[division.named(name)], name)
+        _require_every_label(dataset, division.named(name), name)
     return division
 
 
-def _require_both_labels(labels: NDArray[np.int64], name: str) -> None:
-    abnormal = int(labels.sum())
-    if min(abnormal, len(labels) - abnormal) < 2:  # an AUC has no variance below
+def _require_every_label(dataset: Dataset, indices: NDArray[np.int64], name: str) -> None:
+    """Refuse a split that lacks normal, abnormal, or, of more than two labels, any: an AUC has no variance there."""
+    abnormal = int(dataset.abnormal[indices].sum())
+    if min(abnormal, len(indices) - abnormal) < 2:
         raise ConfigError(
-            f"{name} split: expected two normal and two abnormal images at least, got {len(labels) - abnormal} normal "
+            f"{name} split: expected two normal and two abnormal images at least, got {len(indices) - abnormal} normal "
             f"and {abnormal} abnormal; check the recipe's label and split columns"
+        )
+    counts = np.bincount(dataset.labels[indices], minlength=len(dataset.label_names))
+    if scarce := [f"{count} {label}" for label, count in zip(dataset.label_names, counts, strict=True) if count < 2]:
+        raise ConfigError(
+            f"{name} split: expected two images of every label at least, got {', '.join(scarce)}; check the recipe's "
+            "label and split columns, or put rare label values under one label of data.source.classes"
         )
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.training import data, division, sources
+from edgemed.training.data import Dataset
 from edgemed.training.progress import Progress, Silent
 from edgemed.training.recipe import Recipe
 
-__all__ = ["TrainingData", "prepare"]
+__all__ = ["TrainingData", "load", "prepare"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,15 @@ class TrainingData:
     moved: int
 
 
+def load(recipe: Recipe, folder: Path) -> Dataset:
+    """Return the labelled images of a data folder, with the labels as the recipe names them.
+
+    Raises:
+        ConfigError: as `sources.load`.
+    """
+    return sources.load(recipe.data.source, folder, labels=recipe.labels, normal_labels=recipe.normal_labels)
+
+
 def prepare(recipe: Recipe, folder: Path, *, progress: Progress | None = None) -> TrainingData:
     """Return the planes and labels of train and validation; test images are not read.
 
@@ -37,7 +47,7 @@ def prepare(recipe: Recipe, folder: Path, *, progress: Progress | None = None) -
         ImageError: an image cannot be read.
     """
     report = progress or Silent()
-    dataset = sources.load(recipe.data.source, folder)
+    dataset = load(recipe, folder)
     divided = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
     dataset = replace(dataset, groups=divided.groups)
     parts = []

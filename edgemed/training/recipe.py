@@ -21,6 +21,7 @@ from edgemed.bundle.manifest import Modality, Name, Text
 from edgemed.errors import ConfigError
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime.decision import QualityLimits
+from edgemed.training import sources
 from edgemed.training.augment import Augmentation
 from edgemed.training.division import Splits
 from edgemed.training.sources import Source
@@ -65,7 +66,7 @@ class Data(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: Text
 
     def __post_init__(self) -> None:
-        if getattr(self.source, "group", None) is None and self.splits.near_duplicate_correlation is None:
+        if not sources.patients_known(self.source) and self.splits.near_duplicate_correlation is None:
             raise ValueError(
                 "splits.near_duplicate_correlation: required where no patients are known: it is what keeps train and "
                 "validation apart"
@@ -125,7 +126,12 @@ class GateLimits(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One training recipe; without a ``model`` it serves the conversion of one that exists."""
+    """One training recipe; without a ``model`` it serves the conversion of one that exists.
+
+    Attributes:
+        labels: K names; for the source's ``normal`` and ``abnormal`` two, in this order, else those of its ``classes``.
+        normal_labels: those that are normal; empty for the first alone. Every other is abnormal.
+    """
 
     schema: Literal[1]
     name: Name
@@ -133,7 +139,8 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     intended_use: Text
     modalities: Annotated[tuple[Modality, ...], Meta(min_length=1)]
     body_part: Text
-    labels: Annotated[tuple[Text, ...], Meta(min_length=2, max_length=2)]
+    labels: Annotated[tuple[Text, ...], Meta(min_length=2, max_length=64)]
+    normal_labels: tuple[Text, ...] = ()
     data: Data
     preprocessing: Preprocessing
     model: Model | None = None
@@ -143,6 +150,17 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     operating_point: Criterion
     gate: GateLimits = GateLimits()
     quality: QualityLimits
+
+    def __post_init__(self) -> None:
+        classes = self.data.source.classes
+        if classes is None and len(self.labels) != 2:
+            raise ValueError(f"labels: expected two, for normal and abnormal, got {len(self.labels)}")
+        if classes is not None and sorted(classes) != sorted(self.labels):
+            raise ValueError(f"labels: expected those of data.source.classes, {list(classes)}, got {list(self.labels)}")
+        if not set(self.normal_labels) < set(self.labels):
+            raise ValueError(
+                f"normal_labels: expected some of {list(self.labels)}, but not all, got {list(self.normal_labels)}"
+            )
 
 
 def available() -> tuple[str, ...]:

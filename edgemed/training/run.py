@@ -20,7 +20,7 @@ import numpy as np
 import edgemed
 from edgemed import files, schema
 from edgemed.errors import ConfigError
-from edgemed.training import data
+from edgemed.training import data, sources
 from edgemed.training.prepare import TrainingData
 from edgemed.training.recipe import Recipe
 
@@ -113,7 +113,7 @@ def reconsidered(run: Run, recipe: Recipe) -> Run:
 
 def separation(recipe: Recipe) -> str:
     """Return in words what keeps train and validation apart, for the model card."""
-    known = getattr(recipe.data.source, "group", None) is not None
+    known = sources.patients_known(recipe.data.source)
     limit = recipe.data.splits.near_duplicate_correlation
     ways = ["patient"] if known else []
     if limit is not None:

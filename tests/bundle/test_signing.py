@@ -68,17 +68,6 @@ REFUSED = {
 }
 
 
-def test_pre_authentication_encoding_is_the_one_of_the_specification() -> None:
-    # DSSE protocol.md, "Test Vectors".
-    encoded = signing.pae("http://example.com/HelloWorld", b"hello world")
-
-    assert encoded == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
-
-
-def test_length_in_the_encoding_counts_bytes() -> None:
-    assert signing.pae("é", b"") == b"DSSEv1 2 \xc3\xa9 0 "
-
-
 def test_envelope_has_the_fields_of_the_specification() -> None:
     assert list(DOCUMENT) == ["payload", "payloadType", "signatures"]
     assert base64.b64decode(DOCUMENT["payload"]) == DIGEST.encode()

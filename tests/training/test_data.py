@@ -41,3 +41,12 @@ def test_planes_with_another_number_of_groups_are_refused(blobs: Path, blob_reci
     part = data.labelled_planes(sources.load(blob_recipe.data.source, blobs), np.arange(4), blob_recipe.preprocessing)
     with pytest.raises(ValueError, match="expected as many groups as planes, got 3 and 4"):
         replace(part, groups=("a", "b", "c"))
+
+
+def test_abnormal_is_what_is_not_normal(blobs: Path, blob_recipe: Recipe) -> None:
+    dataset = sources.load(blob_recipe.data.source, blobs)
+    three = replace(dataset, labels=np.arange(len(dataset.names)) % 3, label_names=("benign", "normal", "malignant"))
+    three = replace(three, normal_labels=("normal", "benign"))
+    part = data.labelled_planes(three, np.array([0, 1, 2]), blob_recipe.preprocessing)
+    assert part.abnormal.tolist() == [False, False, True]
+    assert three.abnormal[:3].tolist() == [False, False, True]
