@@ -111,6 +111,7 @@ def check(store: Store, path: Path, *, timeout_s: float = _TIMEOUT_S, command: S
     Raises:
         InstallError: golden vectors outside their tolerance, any other error of the bundle, a crash, a hang, a kill, or
             an answer that is none.
+        DeviceError: the process cannot be started.
     """
     with standby.started([*command, str(store.path)]) as child:
         return asking(child)(store, path, timeout_s=timeout_s)

@@ -16,6 +16,7 @@ from edgemed.errors import ConfigError
 __all__ = ["LIMIT_BYTES", "Order", "encode", "parse"]
 
 LIMIT_BYTES = 64 << 10
+_PATH = r"^[^\x00]+\Z"  # POSIX.1-2017, 3.271: any bytes but NUL
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +28,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         strict_latency: whether a stage over its budget refuses the bundle.
     """
 
-    path: Annotated[str, Meta(min_length=1)]
+    path: Annotated[str, Meta(pattern=_PATH)]
     tentative: Annotated[int, Meta(ge=1, le=1000)] | None = None
     strict_latency: bool = False
 

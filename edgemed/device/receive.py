@@ -9,7 +9,8 @@ The end of stdin, before a whole line has come, means that there is nothing to d
 lost leaves no process.
 
 The process of the health check starts at once, so that what it needs is in memory when the upload is. Until it is asked
-it does nothing, and it never outlives this process.
+it does nothing. It ends with this process; if that is killed meanwhile, when the time of the check is over at the
+latest (`edgemed.device.probe`).
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def receive(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
 
     Raises:
         ConfigError: the order is none; or as `edgemed.device.install.install`.
+        DeviceError: the process of the health check cannot be started.
         EdgemedError: there is no store, or as `edgemed.device.install.install`.
     """
     with standby.started([*standby.PROBE, str(path)]) as child:
@@ -47,7 +49,7 @@ def receive(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
         opened = store.open_store(path)
         _answer(answers, documents.status(opened, contents.read(opened)))
         line = orders.readline(order.LIMIT_BYTES)
-        if not line.endswith(b"\n"):
+        if not line.endswith(b"\n") and len(line) < order.LIMIT_BYTES:
             return
         asked = order.parse(line)
         done = install.install(

@@ -1,6 +1,7 @@
 """A process of its own that is started before there is work for it, and does not outlive the block that started it.
 
-Nothing but the standard library is imported here: what waits for the process gets it going first and itself after.
+Nothing but the standard library and the errors is imported here: what waits for the process gets it going first and
+itself after.
 
     with standby.started([*standby.PROBE, str(store.path)]) as child:
         report = health.asking(child)(store, path)
@@ -15,6 +16,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 
+from edgemed.errors import DeviceError
+
 __all__ = ["PROBE", "started"]
 
 PROBE = (sys.executable, "-m", "edgemed.device.probe")
@@ -23,11 +26,20 @@ PROBE = (sys.executable, "-m", "edgemed.device.probe")
 
 @contextlib.contextmanager
 def started(words: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program, its three streams pipes; at the end of the block it is ended, and waited for."""
+    """Start a program, its three streams pipes; at the end of the block it is ended, and waited for.
+
+    Raises:
+        DeviceError: it cannot be started: no memory, too many processes or open files, or no such program.
+    """
     # A session of its own: Ctrl-C is for this process, which then ends the child with all it started.
-    child = subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
+    try:
+        child = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        )
+    except OSError as err:
+        raise DeviceError(
+            f"{words[0]}: cannot be started: {err.strerror or err}; look at the device's memory and processes"
+        ) from err
     try:
         yield child
     finally:

@@ -14,7 +14,7 @@ import pytest
 from edgemed import schema, targets
 from edgemed.device import health, install, probe, provision
 from edgemed.device.store import Store
-from edgemed.errors import InstallError
+from edgemed.errors import DeviceError, InstallError
 from edgemed.runtime import backends
 from edgemed.targets import Target
 from tests.device import made
@@ -139,6 +139,16 @@ def test_child_that_gives_no_answer_is_a_failure(name: str, store: Store) -> Non
     with pytest.raises(InstallError) as caught:
         health.check(store, Path("a.edgemed"), command=(sys.executable, "-c", code))
     assert str(caught.value) == message
+
+
+def test_check_that_cannot_be_started_is_a_failure(store: Store, tmp_path: Path) -> None:
+    program = tmp_path / "none"
+
+    with pytest.raises(DeviceError) as caught:
+        health.check(store, Path("a.edgemed"), command=(str(program),))
+    assert str(caught.value) == (
+        f"{program}: cannot be started: No such file or directory; look at the device's memory and processes"
+    )
 
 
 def test_child_that_hangs_is_ended_with_all_that_it_started(store: Store, tmp_path: Path) -> None:

@@ -68,6 +68,14 @@ ORDERS = {
     "no-path": (b"{}\n", "order: path: required key is missing"),
     "unknown-key": (b'{"path":"a","tentativ":1}\n', "order: tentativ: unknown key; did you mean 'tentative'?"),
     "trial-of-none": (b'{"path":"a","tentative":0}\n', "order: tentative: expected `int` >= 1, value 0"),
+    "nul-in-path": (
+        b'{"path":"a\\u0000b"}\n',
+        "order: path: expected `str` matching regex '^[^\\\\x00]+\\\\Z', value 'a\\x00b'",
+    ),
+    "too-long": (
+        b'{"path":"' + b"a" * order.LIMIT_BYTES + b'"}\n',
+        "order: expected JSON, got bytes that are not: Input data was truncated",
+    ),
 }
 
 
