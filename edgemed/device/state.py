@@ -28,6 +28,7 @@ __all__ = [
     "Attempt",
     "Entry",
     "Event",
+    "Slot",
     "State",
     "Tentative",
     "encode",

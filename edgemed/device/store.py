@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import msgspec
 
@@ -43,7 +43,7 @@ from edgemed.bundle.trusted import ROOT
 from edgemed.device import filesystem, identity
 from edgemed.device import state as states
 from edgemed.device.filesystem import DISK, Filesystem
-from edgemed.device.state import State
+from edgemed.device.state import Slot, State
 from edgemed.errors import BundleError, ConfigError, DeviceError, TargetMismatchError
 
 __all__ = [
@@ -59,7 +59,6 @@ __all__ = [
     "open_store",
 ]
 
-Slot = Literal["a", "b"]
 SLOTS: tuple[Slot, Slot] = ("a", "b")
 BUNDLE = "bundle.edgemed"
 INCOMING = "incoming.edgemed"
