@@ -95,10 +95,9 @@ def _from_store(store: Path | None, others: list[object], *, backend: str | None
     """Return a screener for the active bundle of a store: that of the command line, or this device's."""
     from edgemed.cli import output
     from edgemed.device import places, screening
-    from edgemed.device import store as stores
 
     path = store or places.found()
-    if store is None and not (path / stores.FORMAT).exists():
+    if store is None and not places.has_store(path):
         from edgemed import shipped
 
         raise ConfigError(

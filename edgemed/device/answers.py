@@ -13,7 +13,6 @@ from edgemed.device import identity
 from edgemed.device.contents import Contents
 from edgemed.device.install import Installed
 from edgemed.device.store import Held, Store
-from edgemed.errors import ConfigError, DeviceError
 
 __all__ = ["installed", "status"]
 
@@ -25,7 +24,7 @@ def status(store: Store, found: Contents) -> dict[str, Any]:
     return {
         "store": store.path,
         "target": store.target,
-        "device": _device_id(store),
+        "device": identity.device_id(store.fs, store.path / "identity"),
         "runtime": __version__,
         "active": None if found.active is None else {**_known(found.active), "slot": found.active.slot},
         "tentative": None if found.tentative is None else {"starts_left": found.tentative.starts_left},
@@ -62,14 +61,6 @@ def _known(held: Held) -> dict[str, Any]:
 
 def _bundle(held: Held | None) -> dict[str, Any] | None:
     return None if held is None else _known(held)
-
-
-def _device_id(store: Store) -> str | None:
-    """Return the device's id where this user may read it."""
-    try:
-        return identity.read(store.fs, store.path / "identity").device_id
-    except (DeviceError, ConfigError):
-        return None
 
 
 def _free_bytes(store: Store) -> int:

@@ -23,9 +23,9 @@ from edgemed.bundle import keys
 from edgemed.bundle.keys import PublicKey
 from edgemed.device import filesystem
 from edgemed.device.filesystem import Filesystem
-from edgemed.errors import DeviceError
+from edgemed.errors import ConfigError, DeviceError
 
-__all__ = ["ENCRYPTION", "SIGNING", "Identity", "bech32", "make", "read"]
+__all__ = ["ENCRYPTION", "SIGNING", "Identity", "bech32", "device_id", "make", "read"]
 
 SIGNING = "signing"
 ENCRYPTION = "encryption"
@@ -76,6 +76,14 @@ def read(fs: Filesystem, folder: Path) -> Identity:
     signing = keys.parse_public(_read(fs, folder / f"{SIGNING}.pub"), source=str(folder / f"{SIGNING}.pub"))
     recipient = _read(fs, folder / f"{ENCRYPTION}.pub").decode("ascii", "replace").strip()
     return Identity(signing=signing, recipient=recipient)
+
+
+def device_id(fs: Filesystem, folder: Path) -> str | None:
+    """Return the device's id; None where this user may not read the keys, or they are damaged."""
+    try:
+        return read(fs, folder).device_id
+    except (ConfigError, DeviceError):
+        return None
 
 
 def bech32(prefix: str, raw: bytes) -> str:

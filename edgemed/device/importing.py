@@ -119,18 +119,26 @@ def choose(store: Store, folder: Path) -> Choice:
 
 def _folders(folder: Path) -> list[Path]:
     """Return the folder if it is an install folder, else those directly inside it."""
-    if not folder.is_dir():
-        raise ConfigError(f"{folder}: is no folder, expected a mounted stick or an install folder; is it mounted?")
     try:
+        if not folder.is_dir():
+            raise ConfigError(f"{folder}: is no folder, expected a mounted stick or an install folder; is it mounted?")
         inside = sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError as err:
         raise DeviceError(f"{folder}: cannot be read: {err.strerror or err}; is it mounted?") from err
-    found = [path for path in (folder, *inside) if (path / directory.DOCUMENT).is_file()]
+    found = [path for path in (folder, *inside) if _is_prepared(path)]
     if not found:
         raise ConfigError(
             f"{folder}: has no {directory.DOCUMENT}; make it with 'edgemed flash BUNDLE --device ID --to {folder}'"
         )
     return found
+
+
+def _is_prepared(folder: Path) -> bool:
+    """Return whether a folder is an install folder; what this user may not look into, as lost+found, is none."""
+    try:
+        return (folder / directory.DOCUMENT).is_file()
+    except OSError:
+        return False
 
 
 def _admissible(store: Store, found: Contents, place: Path) -> Choice:
@@ -178,7 +186,7 @@ def _answered(
     error: str | None = None,
 ) -> Path | None:
     """Write the answer onto the stick; a stick that cannot be written changes nothing of the result."""
-    device = _device_id(store)
+    device = identity.device_id(store.fs, store.path / "identity")
     answer = Answer(device=device, target=store.target, bundle=choice.bundle.digest, result=result, error=error)
     path = choice.folder / f"edgemed-result-{(device or 'unknown')[:_ID_DIGITS]}.json"
     try:
@@ -188,10 +196,3 @@ def _answered(
     except OSError:
         return None
     return path
-
-
-def _device_id(store: Store) -> str | None:
-    try:
-        return identity.read(store.fs, store.path / "identity").device_id
-    except (ConfigError, DeviceError):
-        return None

@@ -155,8 +155,9 @@ def own_check(store: Store, timed: TimedCheck = health.check) -> Check:
 
 def _admitted(store: Store, path: Path) -> tuple[bytes, Bundle]:
     """Steps 1 to 3."""
-    if path.is_dir():
-        raise BundleError(f"{path}: is a folder, expected an .edgemed file; name the file in it")
+    with contextlib.suppress(OSError):  # what may not be looked at, the read names
+        if path.is_dir():
+            raise BundleError(f"{path}: is a folder, expected an .edgemed file; name the file in it")
     raw = files.read_bounded(path, limit_bytes=ENCRYPTED_LIMIT_BYTES, error=BundleError)
     return raw, store.verified(raw, source=path)
 

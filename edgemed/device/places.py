@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgemed.device.store import FORMAT
 
-__all__ = ["SYSTEM_STORE", "default", "found"]
+__all__ = ["SYSTEM_STORE", "default", "found", "has_store"]
 
 SYSTEM_STORE = Path("/var/lib/edgemed")
 """Where targets that are a device of their own keep their store; a test compares it with their files."""
@@ -26,4 +26,12 @@ def default(target_path: str | None = None) -> Path:
 
 def found() -> Path:
     """Return the store of this device: the system's if it is there, else the user's own, which need not be."""
-    return SYSTEM_STORE if (SYSTEM_STORE / FORMAT).exists() else default()
+    return SYSTEM_STORE if has_store(SYSTEM_STORE) else default()
+
+
+def has_store(path: Path) -> bool:
+    """Return whether a store is in a folder; one that this user may not look into counts, and opening it says why."""
+    try:
+        return (path / FORMAT).exists()
+    except OSError:
+        return True

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -216,3 +217,19 @@ def test_empty_stick_and_no_stick_are_told_apart(store: Store, stick: Path) -> N
     assert str(caught.value) == (
         f"{stick}/none: is no folder, expected a mounted stick or an install folder; is it mounted?"
     )
+
+
+def test_folder_that_cannot_be_looked_at_is_named(store: Store, tmp_path: Path) -> None:
+    folder = tmp_path / ("a" * 300)
+
+    with pytest.raises(DeviceError) as caught:
+        bring(store, folder)
+    assert str(caught.value) == f"{folder}: cannot be read: File name too long; is it mounted?"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="a closed folder is open to root")
+def test_lost_and_found_of_a_stick_is_passed_over(store: Store, stick: Path) -> None:
+    prepare(stick / "release", 1)
+    (stick / "lost+found").mkdir(mode=0)
+
+    assert bring(store, stick).choice.folder == stick / "release"

@@ -202,6 +202,15 @@ def test_folder_is_named(store: Store, tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path}: is a folder, expected an .edgemed file; name the file in it"
 
 
+def test_path_that_cannot_be_looked_at_is_named(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / ("a" * 300)
+
+    with pytest.raises(BundleError) as caught:
+        install.install(store, path, check=made.healthy)
+
+    assert str(caught.value) == f"{path}: cannot be read: File name too long; check the path and its permissions"
+
+
 def test_second_install_at_once_is_refused(store: Store) -> None:
     with lock.held(store.path), pytest.raises(DeviceError) as caught:
         put(store, 1)

@@ -17,3 +17,8 @@ def test_default_store_is_the_targets_or_the_users(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert places.default("/var/lib/edgemed") == Path("/var/lib/edgemed")
     assert places.default() == tmp_path / "edgemed" / "store"
+
+
+def test_folder_that_cannot_be_looked_at_counts_as_a_store(tmp_path: Path) -> None:
+    assert not places.has_store(tmp_path)
+    assert places.has_store(tmp_path / ("a" * 300))

@@ -93,9 +93,13 @@ class Session:
         Raises:
             DeviceError: no folder there, or a device store.
         """
-        if not self._folder.is_dir():
+        try:
+            is_folder, is_store = self._folder.is_dir(), (self._folder / _STORE_MARK).exists()
+        except OSError as err:
+            raise DeviceError(f"{self.place}: cannot be looked at: {err.strerror or err}; may this user?") from err
+        if not is_folder:
             raise DeviceError(f"{self.place}: is no folder, expected one on a mounted stick or card; is it mounted?")
-        if (self._folder / _STORE_MARK).exists():
+        if is_store:
             raise DeviceError(
                 f"{self.place}: is a device store, expected a folder to write an install folder into; "
                 f"on the device itself run 'edgemed device install FILE --store {self.place}'"
