@@ -21,7 +21,11 @@ from edgemed.device.plan import Action, Cargo, Plan
 from edgemed.device.transports import Installed, Installing, Transport, Upload
 from edgemed.errors import BundleError, DeviceError
 
-__all__ = ["FlashReport", "Progress", "cargo", "draw", "flash"]
+__all__ = ["FlashReport", "Progress", "UnansweredError", "cargo", "draw", "flash"]
+
+
+class UnansweredError(DeviceError):
+    """The device began to install and did not say how that ended, or what it said is not what was asked for."""
 
 
 class Progress(Protocol):
@@ -85,6 +89,7 @@ async def flash(cargo: Cargo, transport: Transport, *, device: str, how: Install
     """Bring a bundle onto a device and return what the device made of it.
 
     Raises:
+        UnansweredError: once the device has begun to install: a lost connection, a crash, or another bundle.
         EdgemedError: a refusal of `edgemed.device.plan` before the first byte, a lost connection, or the device's own
             error, of its class; the device then runs what it ran before.
     """
@@ -96,9 +101,12 @@ async def flash(cargo: Cargo, transport: Transport, *, device: str, how: Install
     progress.advance(drawn.offset)
     await transport.put(upload, offset=drawn.offset, advance=progress.advance)
     progress.note(f"{transport.place}: sent, now installing")
-    installed = await transport.install(upload, how)
+    try:
+        installed = await transport.install(upload, how)
+    except DeviceError as err:
+        raise UnansweredError(str(err)) from err
     if installed.digest != upload.digest:
-        raise DeviceError(
+        raise UnansweredError(
             f"{transport.place}: reports {installed.digest} as installed, expected {upload.digest}; "
             "look at the device: 'edgemed device status'"
         )

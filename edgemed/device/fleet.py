@@ -3,7 +3,8 @@
 Rules:
 1. Before anything is connected, the bundle admits every device of the inventory.
 2. The first devices are canaries. A device that cannot be reached says nothing about the release: the next one takes
-   its place. Any other failure there, a health check above all, stops the roll-out.
+   its place. Any other failure there, a health check above all, stops the roll-out; so does a device that is lost or
+   crashes once it has begun to install.
 3. Of the rest, ``parallel`` are at work at a time. Once more than ``max_failures`` of the fleet has failed, no further
    one is begun; those at work are finished.
 4. Every device that is done is in the journal before the next is begun, so that ``--resume`` goes on from there: those
@@ -23,6 +24,7 @@ from typing import Protocol
 
 from edgemed.device import flash as flashing
 from edgemed.device import plan as plans
+from edgemed.device.flash import UnansweredError
 from edgemed.device.inventory import Entry, Inventory
 from edgemed.device.journal import Journal, Outcome
 from edgemed.device.plan import Cargo, Plan
@@ -165,6 +167,7 @@ class _Work:
     watcher: Watcher
     done: dict[str, Outcome] = field(init=False)
     waiting: list[Entry] = field(init=False)
+    unanswered: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         names = {entry.name for entry in self.inventory.devices}
@@ -179,7 +182,7 @@ class _Work:
             outcomes = await self._together([self._one(entry, "canary") for entry in batch])
             passed += sum(1 for one in outcomes if not one.failed)
             for one in outcomes:
-                if one.failed and one.exit_code != DeviceError.exit_code:
+                if one.failed and (one.exit_code != DeviceError.exit_code or one.name in self.unanswered):
                     return f"the canary {one.name} failed: {one.error}"
             if stopped := self._too_many():
                 return stopped
@@ -227,6 +230,8 @@ class _Work:
             async with self.opener(entry) as transport:
                 done = await flashing.flash(self.cargo, transport, device=entry.device, how=self.how, progress=_Quiet())
         except EdgemedError as err:
+            if isinstance(err, UnansweredError):
+                self.unanswered.add(entry.name)
             return "failed", err
         return done.result, None
 

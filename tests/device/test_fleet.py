@@ -104,6 +104,21 @@ def test_canary_that_is_switched_off_says_nothing_of_the_release(book: Callable[
     assert report.outcomes[0].error == "memory: unplugged"
 
 
+def test_canary_that_is_lost_while_it_installs_stops_the_roll_out(book: Callable[[], Journal]) -> None:
+    found = ward(50)
+    found.devices["d00"].fails_at = "install"
+    report = rolled_out(found, book())
+    assert report.stopped == "the canary d00 failed: memory: unplugged"
+    assert found.asked() == ["d00"]
+
+
+def test_canary_that_is_lost_before_says_nothing_of_the_release(book: Callable[[], Journal]) -> None:
+    found = ward(50)
+    found.devices["d00"].fails_at = "put"
+    report = rolled_out(found, book())
+    assert (report.stopped, [one.name for one in report.failed]) == (None, ["d00"])
+
+
 def test_roll_out_stops_when_too_many_fail(book: Callable[[], Journal]) -> None:
     found = ward(50, bad=range(10, 50))
     report = rolled_out(found, book(), Rollout(parallel=1))
