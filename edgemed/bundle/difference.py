@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from edgemed import schema, tflite
 from edgemed.bundle import card, models
 from edgemed.bundle.trust import Inspection
@@ -50,6 +52,37 @@ _IDENTITY = (
 _GOLDEN, _TOLERANCE = "golden/", "golden/tolerance.json"
 _COMPARED = ("preprocessing.json", "decision.json", *models.MODELS)  # their contents have sections
 _LONG = 200  # characters; longer texts are encoded arrays
+
+
+class _Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
+    """What must hold of ``preprocessing.json`` so that its steps can be compared."""
+
+    steps: tuple[dict[str, Any], ...] = ()
+
+
+class _Point(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    threshold: float | None = None
+    sensitivity: float | None = None
+    sensitivity_ci95: tuple[float, float] | None = None
+    specificity: float | None = None
+    specificity_ci95: tuple[float, float] | None = None
+
+
+class _Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What must hold of ``decision.json`` so that its operating points can be compared."""
+
+    operating_points: tuple[_Point, ...] = ()
+
+
+class _Entry(msgspec.Struct, frozen=True, kw_only=True):
+    score: float
+
+
+class _Tolerance(msgspec.Struct, frozen=True, kw_only=True):
+    """What must hold of ``golden/tolerance.json`` so that its entries can be compared."""
+
+    entries: tuple[_Entry, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,12 +124,17 @@ def compare(before: Inspection, after: Inspection) -> tuple[Change, ...]:
 
 def _identity(before: Inspection, after: Inspection) -> Iterator[Change]:
     for name in _IDENTITY:
-        old, new = getattr(before.manifest, name, None), getattr(after.manifest, name, None)
+        old, new = (_or_absent(getattr(side.manifest, name)) for side in (before, after))
         if old == new:
             continue
         back = name == "release" and after.manifest.release < before.manifest.release
         note = "a device that has seen the first refuses the second" if back else ""
         yield Change(section="identity", what=name, before=old, after=new, note=note)
+
+
+def _or_absent(value: Any) -> Any:
+    """Return a value of a manifest; what one leaves out is None."""
+    return None if value is msgspec.UNSET else value
 
 
 def _targets(before: Inspection, after: Inspection) -> Iterator[Change]:
@@ -153,7 +191,7 @@ def _described(tensor: Tensor) -> str:
 
 
 def _preprocessing(before: Inspection, after: Inspection) -> Iterator[Change]:
-    old, new = (_json(bundle, "preprocessing.json") for bundle in (before, after))
+    old, new = (_json(bundle, "preprocessing.json", _Preprocessing) for bundle in (before, after))
     steps = old.pop("steps", []), new.pop("steps", [])
     yield from _flat("preprocessing", old, new)
     kinds = [[_kind(step) for step in side] for side in steps]
@@ -173,7 +211,7 @@ def _preprocessing(before: Inspection, after: Inspection) -> Iterator[Change]:
             )
 
 
-def _numbered(steps: Sequence[Any], number: int) -> str:
+def _numbered(steps: Sequence[dict[str, Any]], number: int) -> str:
     return f"step {number + 1}, {_kind(steps[number])}"
 
 
@@ -181,12 +219,12 @@ def _rest(step: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in step.items() if key != "step"}
 
 
-def _kind(step: Any) -> str:
-    return str(step.get("step")) if isinstance(step, dict) else str(step)
+def _kind(step: dict[str, Any]) -> str:
+    return str(step.get("step"))
 
 
 def _decision(before: Inspection, after: Inspection) -> Iterator[Change]:
-    old, new = (_by_name(_json(bundle, "decision.json")) for bundle in (before, after))
+    old, new = (_by_name(_json(bundle, "decision.json", _Decision)) for bundle in (before, after))
     active = new.get("active")
     # Scores of another model, or calibrated otherwise, are other scores: their thresholds do not compare.
     comparable = all(old.get(key) == new.get(key) for key in ("model", "calibration"))
@@ -207,15 +245,15 @@ def _meaning(change: Change) -> str:
 def _by_name(decision: dict[str, Any]) -> dict[str, Any]:
     """Return a decision document with each operating point under its name, figures with their intervals."""
     points = decision.pop("operating_points", [])
-    return {**decision, **{str(point.get("name")): _point(point) for point in points if isinstance(point, dict)}}
+    return {**decision, **{point["name"]: _point(point) for point in points}}
 
 
 def _point(point: dict[str, Any]) -> dict[str, Any]:
     shown = {key: value for key, value in point.items() if key != "name" and not key.endswith("_ci95")}
     for name in ("sensitivity", "specificity"):
-        interval = point.get(f"{name}_ci95")
-        if name in point and isinstance(interval, list):
-            shown[name] = f"{point[name]:.4f} [{', '.join(f'{end:.4f}' for end in interval)}]"
+        value, interval = point.get(name), point.get(f"{name}_ci95")
+        if value is not None and interval is not None:
+            shown[name] = f"{value:.4f} [{', '.join(f'{end:.4f}' for end in interval)}]"
     return shown
 
 
@@ -251,13 +289,14 @@ def _tolerance(bundle: Inspection) -> dict[str, Any]:
     vectors = sum(name.startswith(_GOLDEN) and name.endswith(".plane.png") for name in bundle.members)
     found: dict[str, Any] = {"vectors": vectors}
     if _TOLERANCE in bundle.members:
-        document = _json(bundle, _TOLERANCE)
+        document = _json(bundle, _TOLERANCE, _Tolerance)
         found["reference"] = document.get("reference")
         for entry in document.get("entries", []):
-            member = entry.get("member", models.INT8)
             where = "/".join(str(entry.get(key)) for key in ("backend", "kernels", "architecture"))
+            where += " accelerated" if entry.get("accelerated") else ""
+            member = entry.get("member", models.INT8)
             found[where if member == models.INT8 else f"{where} {member}"] = (
-                f"{entry.get('logit_lsb')} LSB, score {entry.get('score'):.4f}, {entry.get('plane_gray')} grey levels "
+                f"{entry.get('logit_lsb')} LSB, score {entry['score']:.4f}, {entry.get('plane_gray')} grey levels "
                 f"on {entry.get('n')} images"
             )
     return found
@@ -292,5 +331,8 @@ def _is_long(value: Any) -> bool:
     return isinstance(value, str) and len(value) > _LONG
 
 
-def _json(bundle: Inspection, name: str) -> dict[str, Any]:
-    return schema.decode_json(bundle.members[name], dict[str, Any], source=name, error=BundleError)
+def _json(bundle: Inspection, name: str, shape: type[msgspec.Struct]) -> dict[str, Any]:
+    """Return a document as it is written, once it has the shape that is relied on."""
+    tree = schema.decode_json(bundle.members[name], dict[str, Any], source=name, error=BundleError)
+    schema.from_builtins(tree, shape, source=name, error=BundleError)
+    return tree

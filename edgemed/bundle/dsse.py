@@ -97,13 +97,21 @@ def holds(signature: bytes, payload: bytes, key: PublicKey, *, kind: str) -> boo
 
 
 def seal(payload: bytes, *, kind: str, private_keys: Sequence[PrivateKey]) -> bytes:
-    """Return the envelope of a payload, signed by every key; equal arguments give equal bytes."""
+    """Return the envelope of a payload, signed by every key; equal arguments give equal bytes.
+
+    Raises:
+        SignatureError: more signatures than `parse` takes.
+    """
     signatures = {key.public.keyid: sign(payload, key, kind=kind) for key in private_keys}
     return _encode(Sealed(kind=kind, payload=payload, signatures=signatures))
 
 
 def with_signatures(sealed: Sealed, private_keys: Iterable[PrivateKey]) -> bytes:
-    """Return the envelope with a signature by each key added; one that is there already stays as it is."""
+    """Return the envelope with a signature by each key added; one that is there already stays as it is.
+
+    Raises:
+        SignatureError: more signatures than `parse` takes.
+    """
     added = {key.public.keyid: sign(sealed.payload, key, kind=sealed.kind) for key in private_keys}
     return _encode(Sealed(kind=sealed.kind, payload=sealed.payload, signatures={**added, **sealed.signatures}))
 
@@ -148,6 +156,10 @@ def signers(sealed: Sealed, keys: Iterable[PublicKey], *, source: str) -> tuple[
 
 
 def _encode(sealed: Sealed) -> bytes:
+    if len(sealed.signatures) > SIGNATURES_LIMIT:
+        raise SignatureError(
+            f"signatures: expected at most {SIGNATURES_LIMIT}, got {len(sealed.signatures)}; sign with fewer keys"
+        )
     signatures = tuple(
         _Signature(keyid=keyid, sig=base64.b64encode(signature).decode())
         for keyid, signature in sorted(sealed.signatures.items())

@@ -65,11 +65,16 @@ def encrypt(raw: bytes, recipients: Sequence[str]) -> bytes:
     """Return a bundle's bytes encrypted to devices: each of them can open it alone. No two results are alike.
 
     Raises:
-        ValueError: no recipient, or more than `RECIPIENTS_LIMIT`.
+        ValueError: no recipient.
+        ConfigError: more than `RECIPIENTS_LIMIT`.
         MissingDependencyError: pyrage is not installed.
     """
-    if not 1 <= len(recipients) <= RECIPIENTS_LIMIT:
-        raise ValueError(f"recipients: expected 1 to {RECIPIENTS_LIMIT}, got {len(recipients)}")
+    if not recipients:
+        raise ValueError("recipients: expected at least one, got none")
+    if len(recipients) > RECIPIENTS_LIMIT:
+        raise ConfigError(
+            f"recipients: expected at most {RECIPIENTS_LIMIT} devices, got {len(recipients)}; make several files"
+        )
     library = _library()
     encrypted: bytes = library.encrypt(raw, [library.x25519.Recipient.from_str(one) for one in recipients])
     return encrypted

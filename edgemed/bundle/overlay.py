@@ -99,6 +99,7 @@ def encode(bundle: Bundle, decision: bytes, *, private_keys: Sequence[PrivateKey
 
     Raises:
         ConfigError: the document is no JSON, of another model, or its version is not higher.
+        SignatureError: the overlay would be larger, or have more signatures, than a device reads.
     """
     tree = schema.decode_json(decision, dict[str, Any], source=source)
     stated = schema.from_builtins(tree, _Decision, source=source)
@@ -110,7 +111,9 @@ def encode(bundle: Bundle, decision: bytes, *, private_keys: Sequence[PrivateKey
     document = Document(
         bundle=manifest.name, model=digest, labels=manifest.labels, outputs=manifest.outputs, decision=tree
     )
-    return dsse.seal(schema.encode_json(document), kind=PAYLOAD_TYPE, private_keys=private_keys)
+    raw = dsse.seal(schema.encode_json(document), kind=PAYLOAD_TYPE, private_keys=private_keys)
+    verify(raw, trust=roles.of_keys([key.public for key in private_keys]), source=source)  # what is written opens
+    return raw
 
 
 def verify(raw: bytes, *, trust: Trust, source: str = "overlay") -> Signed:
@@ -196,7 +199,7 @@ def decision_version(bundle: Bundle) -> int:
 
 
 def _accepted(sealed: dsse.Sealed, trust: Trust, source: str) -> tuple[PublicKey, ...]:
-    """Step 2: the ``threshold`` keys that signed if they suffice, else the ``release`` keys."""
+    """Step 2: the ``release`` keys that signed if they suffice, else the ``threshold`` keys."""
     dsse.signers(sealed, trust.root.every_key, source=source)
     release = trust.requirement(Role.RELEASE)
     signed = dsse.signers(sealed, release.keys, source=source)

@@ -42,6 +42,7 @@ __all__ = [
     "ROOT_LIMIT_BYTES",
     "Requirement",
     "Trust",
+    "contents",
     "encode",
     "of_keys",
     "parse",

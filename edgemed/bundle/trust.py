@@ -49,6 +49,7 @@ __all__ = [
     "add_user_key",
     "inspect",
     "inspect_file",
+    "named",
     "open_bundle",
     "require_release",
     "require_signers",
@@ -121,7 +122,7 @@ def open_bundle(path: Path, *, keys: Sequence[PublicKey] = (), trust: Trust | No
     _require_archive(path)  # 0
     _requirement(keys, trust)  # 1, before anything else of the file is read
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)  # 2
-    with _named(path):
+    with named(path):
         return verify(raw, keys=keys, trust=trust)
 
 
@@ -154,8 +155,17 @@ def inspect_file(path: Path, *, keys: Sequence[PublicKey] = (), trust: Trust | N
     """
     _require_archive(path)  # 0
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)
-    with _named(path):
+    with named(path):
         return inspect(raw, keys=keys, trust=trust)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Put a file's name before what `verify` or `inspect` says is wrong with its bytes."""
+    try:
+        yield
+    except BundleError as err:
+        raise type(err)(f"{path}: {err}") from err
 
 
 def require_signers(bundle: Bundle, trust: Trust) -> None:
@@ -228,15 +238,6 @@ def add_user_key(key: PublicKey, folder: Path | None = None) -> Path:
     except OSError as err:
         raise ConfigError(f"{path}: cannot be written: {err.strerror or err}; check its permissions") from err
     return path
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Put the file's name before what is wrong with it."""
-    try:
-        yield
-    except BundleError as err:
-        raise type(err)(f"{path}: {err}") from err
 
 
 def _require_archive(path: Path) -> None:

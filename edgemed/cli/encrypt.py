@@ -36,8 +36,10 @@ def encrypt(
     path, root = located(bundle, trusted)
     recipients = sorted({encryption.read_recipient(one) for one in to})
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)
-    verified = trust.verify(raw, trust=root)
-    encrypted = encryption.encrypt(raw, recipients)
+    clear = encryption.opened(raw, identity=None, source=str(path))
+    with trust.named(path):
+        verified = trust.verify(clear, trust=root)
+    encrypted = encryption.encrypt(clear, recipients)
     output.write_file(out, encrypted)
     name, version = verified.manifest.name, verified.manifest.version
     if json:

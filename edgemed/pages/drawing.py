@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["BLUE", "FAINT", "GREEN", "INK", "ORANGE", "PURPLE", "axes", "svg"]
+__all__ = ["BLUE", "FAINT", "INK", "ORANGE", "axes", "svg"]
 
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#007F5F", "#8E4585"
+BLUE, ORANGE = "#0072B2", "#D55E00"
 INK, FAINT = "#222222", "#9a9a9a"
 _STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",

@@ -151,13 +151,17 @@ class AuditLog:
         """Add an entry, which `seal` writes; return it.
 
         Raises:
-            ValueError: its line would be longer than `audit.LINE_LIMIT_BYTES`.
+            ValueError: its line would be longer than `audit.LINE_LIMIT_BYTES`, or is none that `verify` takes.
         """
         stamp = now.astimezone(timezone.utc).isoformat(timespec="milliseconds")
         entry = Entry(seq=self._seq + 1, time=stamp, kind=kind, facts=dict(facts), previous=self._digest)
         line = audit.encode(entry)
         if len(line) > audit.LINE_LIMIT_BYTES:
             raise ValueError(f"facts: expected a line of at most {audit.LINE_LIMIT_BYTES} bytes, got {len(line)}")
+        try:
+            audit.parse(line, source="entry")  # what is refused later would read as tampering
+        except DigestError as err:
+            raise ValueError(str(err)) from err
         self._waiting.append(line)
         self._seq, self._digest = entry.seq, audit.digest(line)
         return entry
@@ -176,8 +180,9 @@ class AuditLog:
                 self._sign(Head(seq=0, digest=audit.GENESIS, first=1, before=audit.GENESIS))
             self._write()
             self._sign(self._next_head())
+            # Signed for: from here on a second try must not cut these lines off to write them again.
+            self._waiting.clear()
             self._remove_old()
-        self._waiting.clear()
 
     def _sign(self, head: Head) -> None:
         files.write_atomic(self._folder / _HEAD, audit.sign_head(head, self._key), mode=0o600)
@@ -222,11 +227,14 @@ class AuditLog:
 
 
 def _take_off_torn(folder: Path) -> None:
-    """Cut the newest segment after its last whole line."""
+    """Cut the newest segment after its last whole line; one that holds none goes, for it is named after its first."""
     for segment in _segments(folder)[-1:]:
         raw = segment.read_bytes()
         whole = raw.rfind(b"\n") + 1
-        if whole < len(raw):
+        if not whole:
+            segment.unlink()
+            files.sync(folder)
+        elif whole < len(raw):
             os.truncate(segment, whole)
             files.sync(segment)
 

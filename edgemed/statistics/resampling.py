@@ -8,7 +8,7 @@ Many figures of the same images share their draws, so that they can be compared 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from edgemed.statistics.estimate import Estimate, labelled, labelled_scores
 __all__ = ["Resamples", "bootstrap", "resampled"]
 
 Statistic = Callable[[NDArray[np.bool_], NDArray[np.float64]], float]
+_Figure = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
 
 _FEWEST = 100
 _BLOCK_VALUES = 1 << 21  # resamples times images at work at once: 16 MiB of float64
@@ -57,19 +58,13 @@ class Resamples:
         Args:
             scores: (n,) finite.
         """
-        order, starts = _tied(scores)
-        truth = self.labels[order]
 
-        def areas(block: NDArray[np.float64]) -> NDArray[np.float64]:
-            weights = block[:, order]
-            abnormal = np.add.reduceat(weights * truth, starts, axis=1)
-            normal = np.add.reduceat(weights * ~truth, starts, axis=1)
+        def area(abnormal: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
             above = normal.sum(axis=1, keepdims=True) - np.cumsum(normal, axis=1)  # scores rank from the highest down
             pairs = abnormal.sum(axis=1) * normal.sum(axis=1)
-            right = np.sum(abnormal * (above + normal / 2.0), axis=1)
-            return _divided(right, pairs)
+            return _divided(np.sum(abnormal * (above + normal / 2.0), axis=1), pairs)
 
-        return np.concatenate([areas(block) for block in self._blocks()])
+        return self._ranked(scores, area)
 
     def average_precision(self, scores: ArrayLike) -> NDArray[np.float64]:
         """Return (R,): the average precision of each resample; NaN without an abnormal.
@@ -77,18 +72,13 @@ class Resamples:
         Args:
             scores: (n,) finite.
         """
-        order, starts = _tied(scores)
-        truth = self.labels[order]
 
-        def precisions(block: NDArray[np.float64]) -> NDArray[np.float64]:
-            weights = block[:, order]
-            abnormal = np.add.reduceat(weights * truth, starts, axis=1)
-            alerts = np.cumsum(np.add.reduceat(weights, starts, axis=1), axis=1)
-            hits = np.cumsum(abnormal, axis=1)
-            precision = np.divide(hits, alerts, out=np.zeros_like(hits), where=alerts > 0)
-            return _divided(np.sum(abnormal * precision, axis=1), hits[:, -1])
+        def precision(abnormal: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
+            hits, alerts = np.cumsum(abnormal, axis=1), np.cumsum(abnormal + normal, axis=1)
+            share = np.divide(hits, alerts, out=np.zeros_like(hits), where=alerts > 0)
+            return _divided(np.sum(abnormal * share, axis=1), hits[:, -1])
 
-        return np.concatenate([precisions(block) for block in self._blocks()])
+        return self._ranked(scores, precision)
 
     def interval(self, drawn: NDArray[np.float64]) -> tuple[float, float] | None:
         """Return the 2.5 and 97.5 percentiles of a figure's (R,) values.
@@ -101,9 +91,22 @@ class Resamples:
         low, high = np.percentile(drawn, (2.5, 97.5))
         return (float(low), float(high)) if low < high else None
 
-    def _blocks(self) -> list[NDArray[np.float64]]:
+    def _ranked(self, scores: ArrayLike, figure: _Figure) -> NDArray[np.float64]:
+        """Return a figure (R,) of the abnormals and normals at each distinct score, from the highest down."""
+        order, starts = _tied(scores)
+        truth = self.labels[order]
+        drawn = []
+        for block in self._blocks():
+            weights = block[:, order]
+            abnormal, normal = (np.add.reduceat(weights * side, starts, axis=1) for side in (truth, ~truth))
+            drawn.append(figure(abnormal, normal))
+        return np.concatenate(drawn)
+
+    def _blocks(self) -> Iterator[NDArray[np.float64]]:
+        """Yield a block at a time: together they take four times the room of the counts."""
         rows = max(1, _BLOCK_VALUES // max(1, self.weights.shape[1]))
-        return [self.weights[i : i + rows].astype(np.float64) for i in range(0, len(self.weights), rows)]
+        for i in range(0, len(self.weights), rows):
+            yield self.weights[i : i + rows].astype(np.float64)
 
 
 def resampled(

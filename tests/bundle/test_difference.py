@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from edgemed import files, schema
@@ -159,6 +160,22 @@ def test_tolerance_of_each_platform() -> None:
     ]
 
 
+def test_tolerance_of_an_accelerator_stands_beside_that_of_the_processor() -> None:
+    own = {**TOLERANCE, "logit_lsb": 1, "score": 0.01}
+    entries = [own, {**own, "accelerated": True, "logit_lsb": 3, "score": 0.03}]
+    document = schema.encode_json({"reference": "litert", "entries": entries})
+
+    assert changes(extra={"golden/tolerance.json": document}) == [
+        (
+            "golden",
+            "litert/xnnpack/x86-64 accelerated",
+            None,
+            "3 LSB, score 0.0300, 0 grey levels on 9 images",
+            "",
+        )
+    ]
+
+
 def test_golden_files_are_named_together() -> None:
     extra = {"golden/00.png": b"a", "golden/vectors.json": b"{}"}
 
@@ -194,6 +211,40 @@ def test_model_with_its_operators_and_ends() -> None:
     before, after = found["inputs.plane"]
     assert before.startswith("int8 (1, 16, 16, 1), scale ")
     assert after == "float32 (1, 16, 16, 1)"
+
+
+MALFORMED = {
+    "preprocessing.json": (
+        b'{"steps":[1]}',
+        "preprocessing.json: steps[0]: expected `object`, got `int`, value 1",
+    ),
+    "decision.json": (
+        schema.encode_json({"model": BEFORE.manifest.members["model/int8.tflite"].sha256, "operating_points": 1}),
+        "decision.json: operating_points: expected `array`, got `int`, value 1",
+    ),
+    "golden/tolerance.json": (b'{"entries":[{}]}', "golden/tolerance.json: entries[0].score: required key is missing"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_document_is_refused(name: str) -> None:
+    raw, message = MALFORMED[name]
+
+    with pytest.raises(BundleError) as caught:
+        difference.compare(BEFORE, bundle(extra={name: raw}))
+
+    assert str(caught.value) == message
+
+
+def test_normal_labels_that_only_one_of_them_states_are_absent_in_the_other() -> None:
+    described = msgspec.structs.replace(
+        tiny.described("generic-x86-64"), labels=("normal", "a", "b"), normal_labels=("normal",)
+    )
+    raw = archive.build(described, BEFORE.members, version="1.0.0", release=1, private_keys=[tiny.KEY])
+
+    found = {one.what: (one.before, one.after) for one in difference.compare(BEFORE, trust.inspect(raw))}
+
+    assert found["normal_labels"] == (None, ("normal",))
 
 
 def test_model_that_is_no_tflite_file_is_refused() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed.bundle import dsse
+from edgemed.bundle.keys import PrivateKey
 from edgemed.errors import SignatureError
 from tests.bundle import tiny
 
@@ -56,6 +57,17 @@ def test_adding_a_signature_equals_signing_with_both() -> None:
     one = parsed(dsse.seal(b'{"a":1}', kind=KIND, private_keys=[tiny.KEY]))
 
     assert dsse.with_signatures(one, [tiny.OTHER, tiny.KEY]) == RAW
+
+
+def test_more_signatures_than_are_read_are_not_written() -> None:
+    many = [PrivateKey(seed=bytes([number]) * 32) for number in range(17)]
+    message = "signatures: expected at most 16, got 17; sign with fewer keys"
+
+    with pytest.raises(SignatureError, match=message):
+        dsse.seal(b"{}", kind=KIND, private_keys=many)
+    sealed = parsed(dsse.seal(b"{}", kind=KIND, private_keys=many[:16]))
+    with pytest.raises(SignatureError, match=message):
+        dsse.with_signatures(sealed, many[16:])
 
 
 def test_signature_of_another_type_of_document_does_not_hold() -> None:

@@ -137,3 +137,10 @@ def test_absent_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(caught.value) == (
         "pyrage: not installed; encrypted bundles need the extra 'encryption': pip install 'edgemed[encryption]'"
     )
+
+
+def test_more_devices_than_a_file_holds_are_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        encryption.encrypt(b"", ["age1"] * 1025)
+
+    assert str(caught.value) == "recipients: expected at most 1024 devices, got 1025; make several files"

@@ -91,6 +91,13 @@ def test_document_that_does_not_fit_is_not_signed(document: bytes, message: str)
     assert str(caught.value) == message
 
 
+def test_document_too_large_to_be_read_again_is_not_signed() -> None:
+    document = decision(3, note="x" * (25 << 20))
+
+    with pytest.raises(SignatureError, match=r"^decision\.json: \d+ bytes are more than the 33554432 accepted$"):
+        overlay.encode(BUNDLE, document, private_keys=[tiny.KEY])
+
+
 def test_step_1_a_trust_root_is_no_overlay() -> None:
     message = refusal(rooted.first(signers=[tiny.KEY]), SignatureError)
 

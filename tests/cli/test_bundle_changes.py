@@ -203,8 +203,22 @@ def test_bundle_that_nobody_known_has_signed_is_not_encrypted(home: Path, capsys
     code, _, err = ran(capsys, "encrypt", "one.edgemed", *words)
 
     assert code == 5
-    assert err.startswith(f"edgemed: signed by {KEYID[:16]}, expected a signature by a trusted key: {OTHER_ID[:16]}; ")
+    assert err.startswith(
+        f"edgemed: one.edgemed: signed by {KEYID[:16]}, expected a signature by a trusted key: {OTHER_ID[:16]}; "
+    )
     assert not (home / "one.age").exists()
+
+
+def test_bundle_that_is_encrypted_already_is_not_encrypted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    aged.write_key(home / "unit.key")
+    words = (*TRUSTED, "--to", "unit.pub", "--out")
+    assert ran(capsys, "encrypt", "one.edgemed", *words, "one.age")[0] == 0
+
+    assert ran(capsys, "encrypt", "one.age", *words, "two.age") == (
+        5,
+        "",
+        "edgemed: one.age: is encrypted to a device's key; only that device can open it\n",
+    )
 
 
 def screened(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:

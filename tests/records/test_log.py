@@ -187,6 +187,52 @@ def test_long_line_is_refused_and_nothing_changes(tmp_path: Path) -> None:
     assert verify(tmp_path / "audit").last == 2
 
 
+NO_ENTRIES = {
+    "kind": ("Alert raised", {}, "entry: kind: expected `str` matching regex '^[a-z][a-z0-9-]{0,62}\\\\Z'"),
+    "facts": ("note", {"frames": [1]}, "entry: facts[...]: expected "),
+}
+
+
+@pytest.mark.parametrize("name", NO_ENTRIES)
+def test_entry_that_would_be_refused_later_is_not_taken(tmp_path: Path, name: str) -> None:
+    kind, facts, message = NO_ENTRIES[name]
+    with AuditLog.open(tmp_path / "audit", KEY) as opened:
+        with pytest.raises(ValueError) as caught:
+            opened.append(kind, facts, now=NOW)  # type: ignore[arg-type]
+        opened.append("stop", {}, now=NOW)
+    assert str(caught.value).startswith(message)
+    assert verify(tmp_path / "audit").last == 1
+
+
+def test_power_cut_before_the_first_line_of_a_segment_leaves_no_empty_one(tmp_path: Path) -> None:
+    folder = written(tmp_path / "audit", 4, bounds=SMALL)
+    (folder / f"{5:020d}.jsonl").touch()
+    # More room than before: the next lines go into the older segment, and the empty one would stand behind them.
+    written(folder, 3, bounds=Bounds(segment_bytes=6000))
+    assert [path.stem.lstrip("0") for path in sorted(folder.glob("*.jsonl"))] == ["1"]
+    assert verify(folder).last == 7
+
+
+def test_old_segment_that_cannot_be_removed_is_told_and_nothing_is_written_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = written(tmp_path / "audit", 6, bounds=SMALL)
+    opened = AuditLog.open(folder, KEY, bounds=Bounds(segment_bytes=1, segments=2))
+    opened.append("stop", {}, now=NOW)
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refused)
+        with pytest.raises(DeviceError):
+            opened.seal()
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    opened.seal()
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    assert verify(folder).last == 7
+
+
 def test_any_bytes_give_a_value_or_an_error(tmp_path: Path, rng) -> None:  # type: ignore[no-untyped-def]
     folder = written(tmp_path / "audit", 2)
     for path in (only_segment(folder), folder / "head.dsse"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -64,6 +65,18 @@ def test_many_resamples_are_worked_off_in_blocks(rng: np.random.Generator) -> No
     values = drawn.auc(scores)
     assert values.shape == (500,)
     assert values.std() == pytest.approx(math.sqrt(statistics.delong(labels, scores).variance), rel=0.15)
+
+
+def test_blocks_are_not_held_together(rng: np.random.Generator) -> None:
+    labels, scores = noisy(rng, 20_000, 1.0)
+    drawn = statistics.resampled(labels, rng=rng, resamples=1000)
+    tracemalloc.start()
+    try:
+        drawn.auc(scores)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * drawn.weights.size  # bytes of all of them as float64
 
 
 def test_too_few_resamples_are_refused(rng: np.random.Generator) -> None:
