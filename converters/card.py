@@ -24,6 +24,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What the caller knows of data and training; also the document ``evidence/training.json``.
 
     Attributes:
+        seed: of the training.
+        division_seed: that divided the data; None in a document older than it, for ``seed`` did.
         licence, citation, limits: of the data.
         separation: in words, what train and validation do not share.
         origin: who trained the float model; of one from elsewhere nothing is known but its file.
@@ -41,6 +43,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     schema: int
     recipe: str
     seed: int
+    division_seed: int | None = None
     licence: str
     citation: str
     limits: str

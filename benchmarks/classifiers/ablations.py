@@ -11,6 +11,7 @@ Test splits are not read: see `battery`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import sys
@@ -43,6 +44,7 @@ def main() -> int:
 
     plan = schema.decode_yaml(options.variants.read_bytes(), dict[str, Any], source=options.variants.name)
     names = options.only or list(plan["variants"])
+    require_different(plan)
     document = {
         "schema": 1,
         "machine": machine.described(("keras", "tensorflow-cpu", "numpy")),
@@ -99,6 +101,16 @@ def trained(
     found = {**battery.examined(folder, options.data, options.adults), "steps": watch.steps}
     kept.write_json(figures, found)
     return found
+
+
+def require_different(plan: dict[str, Any]) -> None:
+    """Refuse variants that train the same as another: the recipe may have become what a variant once changed."""
+    recipes = {
+        name: varied(plan["recipe"], {**plan["all"], **(changes or {})}) for name, changes in plan["variants"].items()
+    }
+    for first, second in itertools.combinations(recipes, 2):
+        if recipes[first] == recipes[second]:
+            sys.exit(f"variants: {first} and {second} train the same; change or drop one")
 
 
 def varied(name: str, changes: Mapping[str, Any]) -> Any:

@@ -63,11 +63,12 @@ def examined(folder: Path, data: Path, adults: Path | None) -> dict[str, Any]:
     """Return the figures of one run."""
     from edgemed import statistics
     from edgemed.training import division, fit, run, sources
+    from edgemed.training import recipe as recipes
 
     recipe = run.read(folder).recipe
     model = fit.load_best(folder)
     dataset = sources.load(recipe.data.source, data)
-    parts = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
+    parts = division.divide(dataset, recipe.data.splits, seed=recipes.division_seed(recipe))
     pictures = [dataset.read(int(index)).pixels for index in parts.validation]
     sick = dataset.abnormal.astype(np.int64)
     labels = sick[parts.validation]

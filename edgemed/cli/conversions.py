@@ -233,6 +233,7 @@ def _facts(given: Source, split: TrainingData, mode: Mode) -> Facts:
     from converters.mode import Mode as Modes
     from edgemed import files
     from edgemed.training import data
+    from edgemed.training import recipe as recipes
     from edgemed.training import run as runs
 
     recipe, run, trained = given.recipe, given.run, mode is Modes.QAT
@@ -240,6 +241,7 @@ def _facts(given: Source, split: TrainingData, mode: Mode) -> Facts:
         schema=1,
         recipe=recipe.name,
         seed=recipe.fit.seed,
+        division_seed=recipes.division_seed(recipe),
         licence=recipe.data.licence,
         citation=recipe.data.citation,
         limits=recipe.data.limits,

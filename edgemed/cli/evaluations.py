@@ -107,7 +107,9 @@ def _of_run(folder: Path, recipe: str | None) -> Candidate:
         recipe=run.recipe,
         data=Path(run.data_path),
         trained=Trained(
-            seed=run.recipe.fit.seed, train_images=run.train_images, validation_images=run.validation_images
+            seed=recipes.division_seed(run.recipe),
+            train_images=run.train_images,
+            validation_images=run.validation_images,
         ),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +34,7 @@ class _Given:
 
 def train(
     *,
-    recipe: str = typer.Option(..., help="Shipped recipe (chest-xray, breast-ultrasound) or a YAML file."),
+    recipe: str = typer.Option(..., help="Shipped recipe, such as chest-xray, or a YAML file."),
     data: Path = typer.Option(..., help="Folder of the data set."),
     out: Path = typer.Option(..., help="Run folder to make, or with --resume to continue."),
     folds: int | None = typer.Option(
@@ -98,28 +100,18 @@ def _trained(given: _Given) -> dict[str, object]:
     from edgemed.training import fit, folds
     from edgemed.training import run as runs
 
+    train: Callable[..., runs.Run | folds.Folds] = fit.train
+    if given.folds is not None:
+        train = functools.partial(folds.train, count=given.folds)
     with progress.bars() as bars:
-        if given.folds is None:
-            run = fit.train(
-                given.recipe,
-                given.data,
-                given.out,
-                pretrained=given.pretrained,
-                teachers=given.teachers,
-                resume=given.resume,
-                curves=given.curves,
-                progress=bars,
-            )
-            return runs.summary(run)
-        found = folds.train(
+        found = train(
             given.recipe,
             given.data,
             given.out,
-            count=given.folds,
             pretrained=given.pretrained,
             teachers=given.teachers,
             resume=given.resume,
             curves=given.curves,
             progress=bars,
         )
-        return folds.summary(found)
+    return runs.summary(found) if isinstance(found, runs.Run) else folds.summary(found)

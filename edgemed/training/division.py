@@ -3,7 +3,7 @@
 Known patients never lie on both sides of train and test either. Test images are looked at in one case: where the recipe
 asks that no image of train or validation shows the same as a test image; then the former is dropped, never the latter.
 
-    found = division.divide(dataset, recipe.data.splits, seed=recipe.fit.seed)
+    found = division.divide(dataset, recipe.data.splits, seed=recipes.division_seed(recipe))
 """
 
 from __future__ import annotations

@@ -43,10 +43,20 @@ _TRAINING = "evidence/training.json"
 _NET_BENEFIT_AT = tuple(round(0.01 * percent, 2) for percent in range(1, 100))
 
 
-class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subject says of the division it was trained on; the document has more keys."""
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a subject says of the division it was trained on; ``seed`` is the one that divided the data."""
 
     seed: int
+    train_images: int
+    validation_images: int
+
+
+class _Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of the document that speak of the division; without one of its own, the seed of training divided."""
+
+    seed: int
+    division_seed: int | None = None
     train_images: int
     validation_images: int
 
@@ -90,7 +100,14 @@ def division_of(bundle: Bundle) -> Trained | None:
         BundleError: the evidence is malformed.
     """
     raw = bundle.members.get(_TRAINING)
-    return None if raw is None else schema.decode_json(raw, Trained, source=_TRAINING, error=BundleError)
+    if raw is None:
+        return None
+    found = schema.decode_json(raw, _Evidence, source=_TRAINING, error=BundleError)
+    return Trained(
+        seed=found.seed if found.division_seed is None else found.division_seed,
+        train_images=found.train_images,
+        validation_images=found.validation_images,
+    )
 
 
 def select(dataset: Dataset, recipe: Recipe, split: str, *, trained: Trained | None, name: str) -> Selected:
@@ -115,8 +132,9 @@ def select(dataset: Dataset, recipe: Recipe, split: str, *, trained: Trained | N
     if split == "test":
         indices = division.test_indices(dataset, recipe.data.splits)
         return Selected(indices=indices, validation=None, groups=dataset.groups)
-    found = division.divide(dataset, recipe.data.splits, seed=recipes.division_seed(recipe))
-    now = Trained(seed=recipe.fit.seed, train_images=len(found.train), validation_images=len(found.validation))
+    seed = recipes.division_seed(recipe)
+    found = division.divide(dataset, recipe.data.splits, seed=seed)
+    now = Trained(seed=seed, train_images=len(found.train), validation_images=len(found.validation))
     if trained is not None and now != trained:
         raise ConfigError(
             f"{recipe.name}: divides the data into {_worded(now)}; {name} was trained on {_worded(trained)}; give the "

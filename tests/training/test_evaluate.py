@@ -300,6 +300,7 @@ def selected(bundle: Bundle, images: Dataset, recipe: Recipe, split: str) -> eva
 EVIDENCE = {
     "no evidence": None,
     "evidence of this division": {"seed": 3, "train_images": 6, "validation_images": 4, "recipe": "blobs"},
+    "trained from another seed": {"seed": 8, "division_seed": 3, "train_images": 6, "validation_images": 4},
 }
 
 
@@ -315,6 +316,11 @@ def test_train_and_validation_are_selected_as_the_recipe_divides(
 OTHER_DIVISIONS = {
     "other counts": ({"seed": 3, "train_images": 7, "validation_images": 3}, "7 train and 3 validation", 3),
     "other seed": ({"seed": 5, "train_images": 6, "validation_images": 4}, "6 train and 4 validation", 5),
+    "divided by another seed": (
+        {"seed": 3, "division_seed": 0, "train_images": 6, "validation_images": 4},
+        "6 train and 4 validation",
+        0,
+    ),
 }
 
 
