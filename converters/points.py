@@ -11,6 +11,7 @@ Source: Rao and Scott, "A simple method for the analysis of clustered binary dat
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -87,12 +88,7 @@ def point(
         name=criterion.name,
         criterion=f"{criterion} {where}",
         threshold=chosen,
-        sensitivity=found.sensitivity,
-        sensitivity_ci95=found.sensitivity_ci95,
-        specificity=found.specificity,
-        specificity_ci95=found.specificity_ci95,
-        n_abnormal=found.n_abnormal,
-        n_normal=found.n_normal,
+        **msgspec.structs.asdict(found),
         holds=None if criterion.promised is None else interval[0] >= criterion.promised,
         confirmed=confirmed,
     )
