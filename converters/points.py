@@ -131,11 +131,11 @@ def _share(right: NDArray[np.bool_], groups: NDArray[np.str_]) -> tuple[float, _
 
 def _design_effect(right: NDArray[np.bool_], groups: NDArray[np.str_], share: float) -> float:
     """Return the variance of the share by group over that of as many independent images; 1 where it says nothing."""
-    if not 0.0 < share < 1.0:
-        return 1.0
     _, place = np.unique(groups, return_inverse=True)
     sizes = np.bincount(place).astype(np.float64)
-    if len(sizes) < 2:
+    if len(sizes) == 1:
+        return float(len(right))  # one patient says nothing of how patients differ: the images count as one
+    if not 0.0 < share < 1.0:
         return 1.0
     residuals = np.bincount(place, weights=right.astype(np.float64)) - share * sizes
     variance = len(sizes) / (len(sizes) - 1) * float((residuals**2).sum()) / len(right) ** 2
