@@ -177,7 +177,7 @@ def _of_point(point: OperatingPoint, *, active: bool) -> str:
     )
 
 
-def _attained(found: OperatingPoint | Attained) -> str:
+def _attained(found: Attained) -> str:
     sensitivity = statistics.shown(found.sensitivity, found.sensitivity_ci95, form=".3f")
     specificity = statistics.shown(found.specificity, found.specificity_ci95, form=".3f")
     return f"sensitivity {sensitivity}, {found.n_abnormal} abnormal; specificity {specificity}, {found.n_normal} normal"

@@ -56,7 +56,7 @@ class Basis:
         scores: (m,), calibrated.
         groups: (m,) or None.
         where: the images in words.
-        confirming: indices into validation: images whose answers by the model that ships chose nothing.
+        confirming: indices into validation: images whose answers by the model that ships chose no threshold.
     """
 
     labels: NDArray[np.int64]

@@ -11,6 +11,7 @@ Source: Rao and Scott, "A simple method for the analysis of clustered binary dat
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -87,12 +88,7 @@ def point(
         name=criterion.name,
         criterion=f"{criterion} {where}",
         threshold=chosen,
-        sensitivity=found.sensitivity,
-        sensitivity_ci95=found.sensitivity_ci95,
-        specificity=found.specificity,
-        specificity_ci95=found.specificity_ci95,
-        n_abnormal=found.n_abnormal,
-        n_normal=found.n_normal,
+        **msgspec.structs.asdict(found),
         holds=None if criterion.promised is None else interval[0] >= criterion.promised,
         confirmed=confirmed,
     )
@@ -135,11 +131,11 @@ def _share(right: NDArray[np.bool_], groups: NDArray[np.str_]) -> tuple[float, _
 
 def _design_effect(right: NDArray[np.bool_], groups: NDArray[np.str_], share: float) -> float:
     """Return the variance of the share by group over that of as many independent images; 1 where it says nothing."""
-    if not 0.0 < share < 1.0:
-        return 1.0
     _, place = np.unique(groups, return_inverse=True)
     sizes = np.bincount(place).astype(np.float64)
-    if len(sizes) < 2:
+    if len(sizes) == 1:
+        return float(len(right))  # one patient says nothing of how patients differ: the images count as one
+    if not 0.0 < share < 1.0:
         return 1.0
     residuals = np.bincount(place, weights=right.astype(np.float64)) - share * sizes
     variance = len(sizes) / (len(sizes) - 1) * float((residuals**2).sum()) / len(right) ** 2

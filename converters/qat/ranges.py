@@ -123,8 +123,7 @@ def _is_lost(operator: Fused, plan: Plan) -> bool:
 def _limit(operator: Fused) -> float | None:
     """Return where the range of a ReLU is to end; None without a limit, or with 6, which TFLite fuses."""
     last = operator.step.does if operator.relu is None else operator.relu.does
-    capped = isinstance(last, Activate) and last.kind is Kind.RELU and last.limit != 6.0
-    return last.limit if capped and isinstance(last, Activate) else None
+    return last.limit if isinstance(last, Activate) and last.kind is Kind.RELU and last.limit != 6.0 else None
 
 
 def _rounded(operators: Sequence[Fused], inputs: Mapping[int, tuple[str, Range | None]]) -> list[_Rounded]:

@@ -65,7 +65,12 @@ class Calibration(_Strict, frozen=True, kw_only=True):
 
 
 class Attained(_Strict, frozen=True, kw_only=True):
-    """What a threshold attains on some images: rates with 95 % interval (low, high)."""
+    """What a threshold attains on some images: rates with 95 % interval (low, high) of Wilson.
+
+    Attributes:
+        sensitivity, specificity: attained; the intervals are by patient where they are known.
+        n_abnormal, n_normal: of these images.
+    """
 
     sensitivity: Probability
     sensitivity_ci95: tuple[Probability, Probability]
@@ -75,14 +80,12 @@ class Attained(_Strict, frozen=True, kw_only=True):
     n_normal: Annotated[int, Meta(ge=1)]
 
 
-class OperatingPoint(_Strict, frozen=True, kw_only=True):
+class OperatingPoint(Attained, frozen=True, kw_only=True):
     """A threshold with the criterion it was chosen for and what it attained on the images that chose it.
 
     Attributes:
         criterion: e.g. ``sensitivity >= 0.95 on the operating part of validation``.
         threshold: score in [0, 1]; at or above is abnormal.
-        sensitivity, specificity: attained, with 95 % interval (low, high) of Wilson, by patient where they are known.
-        n_abnormal, n_normal: images it was chosen on.
         holds: the lower end of the interval reaches the criterion, so that these images carry its claim; None where
             the criterion claims nothing, and in bundles that do not say.
         confirmed: what this very model, as it ships, attains on validation; None in bundles that do not say.
@@ -91,12 +94,6 @@ class OperatingPoint(_Strict, frozen=True, kw_only=True):
     name: str
     criterion: str
     threshold: Probability
-    sensitivity: Probability
-    sensitivity_ci95: tuple[Probability, Probability]
-    specificity: Probability
-    specificity_ci95: tuple[Probability, Probability]
-    n_abnormal: Annotated[int, Meta(ge=1)]
-    n_normal: Annotated[int, Meta(ge=1)]
     holds: bool | None = None
     confirmed: Attained | None = None
 

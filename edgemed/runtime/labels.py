@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -114,9 +115,11 @@ class Labels:
         placed.setflags(write=False)
         return placed
 
-    @property
+    @cached_property
     def _normal(self) -> NDArray[np.bool_]:
-        return np.array([name in self.normal for name in self.names])
+        found = np.array([name in self.normal for name in self.names])
+        found.setflags(write=False)
+        return found
 
     def _slopes(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return dz/dlogit (K,): the softmax among the abnormal labels, minus the softmax among the normal ones."""

@@ -26,7 +26,18 @@ from msgspec import Meta
 
 from edgemed.runtime.decision import Zone
 
-__all__ = ["START", "Change", "Event", "Level", "Observation", "Step", "TemporalRule", "TemporalState", "acknowledge"]
+__all__ = [
+    "START",
+    "Change",
+    "Event",
+    "Level",
+    "Observation",
+    "Step",
+    "TemporalRule",
+    "TemporalState",
+    "acknowledge",
+    "advance",
+]
 
 Milliseconds = Annotated[float, Meta(ge=0.0, le=86_400_000.0)]
 

@@ -12,6 +12,7 @@ from converters import points
 from converters.gate import Criterion
 from edgemed import statistics
 from edgemed.errors import GateError
+from edgemed.statistics import proportions
 
 RULE_OUT = Criterion(name="rule-out", sensitivity=0.9)
 RULE_IN = Criterion(name="rule-in", specificity=0.9)
@@ -128,6 +129,13 @@ def test_point_says_whether_its_images_carry_the_claim(abnormal: int, holds: boo
     assert point.criterion == "sensitivity >= 0.95 here"
     low = abnormal / (abnormal + 1.959964**2)
     assert point.sensitivity_ci95[0] == pytest.approx(low, rel=1e-6)
+
+
+def test_images_of_one_patient_count_as_one() -> None:
+    labels, scores = np.array([0, 0, 1, 1]), np.array([0.1, 0.9, 0.9, 0.1])
+    point = points.attained(labels, scores, 0.5, groups=np.array(["a", "a", "b", "b"]))
+    assert (point.sensitivity, point.n_abnormal) == (0.5, 2)
+    assert point.sensitivity_ci95 == pytest.approx(proportions.wilson_interval(0.5, 1))
 
 
 def test_balanced_point_claims_nothing(rng: np.random.Generator) -> None:
