@@ -10,16 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed import files, schema
-from edgemed.bundle import archive, keys, signing, stored_zip, trust
+from edgemed.bundle import archive, signing, stored_zip, trust
 from edgemed.bundle.archive import Bundle
 from edgemed.bundle.keys import PrivateKey
 from edgemed.errors import (
     BundleError,
-    ConfigError,
     DigestError,
-    RollbackError,
     SignatureError,
-    TargetMismatchError,
 )
 from tests.bundle import tiny
 
@@ -370,65 +367,6 @@ ALTERED: dict[str, Callable[[], bytes]] = {
 def test_inspection_refuses_an_altered_bundle_without_any_key(altered: Callable[[], bytes]) -> None:
     with pytest.raises(BundleError):
         trust.inspect(altered())
-
-
-def test_target_that_is_admitted_passes() -> None:
-    trust.require_target(trust.verify(RAW, keys=TRUSTED), "raspberry-pi-4")
-
-
-def test_target_that_is_not_admitted_is_refused() -> None:
-    with pytest.raises(TargetMismatchError) as caught:
-        trust.require_target(trust.verify(RAW, keys=TRUSTED), "raspberry-pi-5")
-
-    assert str(caught.value) == (
-        "tiny 1.0.0: expected a target among generic-x86-64, raspberry-pi-4, got 'raspberry-pi-5'; "
-        "did you mean 'raspberry-pi-4'?"
-    )
-
-
-@given(st.integers(1, 50), st.integers(0, 50))
-def test_release_below_the_floor_is_refused(release: int, floor: int) -> None:
-    bundle = trust.verify(tiny.build(release=release), keys=TRUSTED)
-
-    if release >= floor:
-        trust.require_release(bundle, floor)
-        return
-    with pytest.raises(RollbackError) as caught:
-        trust.require_release(bundle, floor)
-    assert str(caught.value) == f"tiny 1.0.0: release {release} lies below the floor {floor}; use a newer bundle"
-
-
-def test_user_trusts_nobody_at_first(tmp_path: Path) -> None:
-    assert trust.user_keys(tmp_path / "trusted") == ()
-
-
-def test_added_key_is_trusted_once(tmp_path: Path) -> None:
-    for _ in range(2):
-        path = trust.add_user_key(tiny.KEY.public, tmp_path / "trusted")
-
-    assert path == tmp_path / "trusted" / f"{ID}.pub"
-    assert trust.user_keys(tmp_path / "trusted") == (tiny.KEY.public,)
-
-
-def test_damaged_trusted_key_is_named_and_not_skipped(tmp_path: Path) -> None:
-    (tmp_path / "a.pub").write_bytes(b"damaged")
-
-    with pytest.raises(ConfigError) as caught:
-        trust.user_keys(tmp_path)
-
-    assert str(caught.value) == f"{tmp_path}/a.pub: expected a public key in PEM form, got something else"
-
-
-def test_user_folder_follows_the_users_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-
-    assert trust.user_folder() == tmp_path / "edgemed" / "trusted"
-
-
-def test_key_of_the_user_folder_opens_the_bundle(tmp_path: Path) -> None:
-    (tmp_path / "maker.pub").write_bytes(keys.encode_public(tiny.KEY.public))
-
-    assert trust.verify(RAW, keys=trust.user_keys(tmp_path)).accepted == (tiny.KEY.public,)
 
 
 def _name(key: PrivateKey) -> str:

@@ -3,7 +3,6 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,233 +11,34 @@ import pytest
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
 import keras
-from keras import layers
 
 import converters
 from converters import calibration, report
 from converters.artifact import Artifact
-from converters.gate import Criterion, Gate
 from converters.mode import Mode
 from converters.parity import Parity, ParityError
 from converters.report import Report, Training
 from edgemed import targets, tflite
 from edgemed.bundle import archive, trust
-from edgemed.bundle.manifest import Description
 from edgemed.errors import ConfigError, ConversionError
-from edgemed.imaging import out_of_fold, preprocess
-from edgemed.imaging.frame import Frame
 from edgemed.imaging.labelled import LabelledPlanes
-from edgemed.imaging.out_of_fold import Answer, OutOfFold
 from edgemed.runtime import backends, golden, selection
-from edgemed.runtime.decision import Decision
-from edgemed.runtime.labels import Labels
-from edgemed.runtime.screener import Screener
-from edgemed.training import recipe as recipes
 from tests.bundle.tiny import KEY
-from tests.converters.test_card import FACTS
+from tests.converters import converted
+from tests.converters.converted import convert, part
 from tests.converters.test_edgetpu import compiler
-from tests.training import blobs
 
 pytestmark = pytest.mark.tensorflow
-
-RECIPE = recipes.parse(blobs.RECIPE.encode(), source="blobs.yaml")
-RULE_OUT = Criterion(name="rule-out", sensitivity=0.9)
-RULE_IN = Criterion(name="rule-in", specificity=0.9)
-DESCRIPTION = Description(
-    name="blobs",
-    task="classify",
-    intended_use="Tests.",
-    modalities=("US",),
-    body_part="PHANTOM",
-    labels=("plain", "blob"),
-)
-
-
-def _part(count: int, *, seed: int, where: Path, **fields: Any) -> LabelledPlanes:
-    """Return pictures that carry a patient's name in theirs, as hospitals' do."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count) % 2
-    names = tuple(f"MUELLER-{index:03d}.png" for index in range(count))
-    frames = [
-        Frame(pixels=blobs.picture(rng, blob=bool(label)), source=str(where / name))
-        for label, name in zip(labels, names, strict=True)
-    ]
-    planes = np.stack([preprocess.apply(frame, RECIPE.preprocessing) for frame in frames])
-    return LabelledPlanes(**{"planes": planes, "labels": labels, "names": names, "read": frames.__getitem__, **fields})
 
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    """Return a network that needs no training: evidence is how far a patch lies above the speckle."""
-    plane = keras.Input((32, 32, 1), name="plane")
-    x = layers.Rescaling(1 / 128, offset=-1.0, name="range")(plane)
-    features = layers.ReLU(6.0, name="relu")(layers.Conv2D(8, 3, strides=2, padding="same", name="conv")(x))
-    pooled = layers.GlobalAveragePooling2D(name="embedding")(features)
-    evidence = layers.Conv2D(1, 1, name="evidence")(features)
-    logit = layers.GlobalAveragePooling2D(name="logit")(evidence)
-    made = keras.Model(plane, {"logit": logit, "evidence": evidence, "embedding": pooled})
-    gains = np.linspace(0.5, 1.5, 8)
-    made.get_layer("conv").set_weights([np.ones((3, 3, 1, 8)) / 9 * gains, np.linspace(-0.1, 0.3, 8) * gains])
-    made.get_layer("evidence").set_weights([np.ones((1, 1, 8, 1)), np.array([-2.0])])
-    return made
-
-
-@pytest.fixture(scope="module")
-def model_of_three() -> keras.Model:
-    """Return a network of three labels, two of them blobs, the second a little less probable than the first."""
-    plane = keras.Input((32, 32, 1), name="plane")
-    x = layers.Rescaling(1 / 128, offset=-1.0, name="range")(plane)
-    features = layers.ReLU(6.0, name="relu")(layers.Conv2D(8, 3, strides=2, padding="same", name="conv")(x))
-    pooled = layers.GlobalAveragePooling2D(name="embedding")(features)
-    evidence = layers.Conv2D(3, 1, name="evidence")(features)
-    logit = layers.GlobalAveragePooling2D(name="logit")(evidence)
-    made = keras.Model(plane, {"logit": logit, "evidence": evidence, "embedding": pooled})
-    gains = np.linspace(0.5, 1.5, 8)
-    made.get_layer("conv").set_weights([np.ones((3, 3, 1, 8)) / 9 * gains, np.linspace(-0.1, 0.3, 8) * gains])
-    kernel = np.stack([np.zeros(8), np.ones(8), 0.9 * np.ones(8)], axis=1).reshape(1, 1, 8, 3)
-    made.get_layer("evidence").set_weights([kernel, np.array([0.5, -2.0, -2.0])])
-    return made
-
-
-THREE: dict[str, Any] = {"label_names": ("plain", "blob", "spot"), "normal_labels": ("plain",)}
-
-
-def _of_three(count: int, *, seed: int, where: Path) -> LabelledPlanes:
-    """Return pictures of which each third blob is called a spot."""
-    labels = np.arange(count) % 2
-    labels[5::6] = 2
-    return _part(count, seed=seed, where=where, labels=labels, **THREE)
-
-
-@pytest.fixture(scope="module")
-def of_three(model_of_three: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    where = tmp_path_factory.mktemp("three")
-    train, validation = _of_three(48, seed=1, where=where), _of_three(96, seed=2, where=where)
-    return _converted(
-        model_of_three,
-        where,
-        mode=Mode.PTQ,
-        train=train,
-        validation=validation,
-        out_of_fold=_answered(model_of_three, (train, validation)),
-        gate=Gate(points=(RULE_OUT, RULE_IN), active="rule-out", margin=0.05),
-        description=msgspec.structs.replace(DESCRIPTION, labels=THREE["label_names"], normal_labels=("plain",)),
-    )
-
-
-def _answered(model: keras.Model, parts: tuple[LabelledPlanes, ...]) -> OutOfFold:
-    """Return what the model answers as if two models of a cross-validation did."""
-    meaning = Labels(names=THREE["label_names"], normal=THREE["normal_labels"])
-    rows = []
-    for part in parts:
-        logits = model.predict_on_batch(part.planes[..., np.newaxis].astype(np.float32))["logit"]
-        for index, z in enumerate(meaning.abnormality(logits.astype(np.float64))):
-            label = part.label_names[part.labels[index]]
-            abnormal = bool(part.abnormal[index])
-            group = f"{len(rows):08x}"
-            rows.append(Answer(group=group, label=label, abnormal=abnormal, fold=index // 2 % 2, logit=float(z)))
-    return OutOfFold(
-        schema=1,
-        recipe="blobs",
-        labels=THREE["label_names"],
-        images=out_of_fold.digest(parts),
-        folds=2,
-        answers=tuple(rows),
-    )
-
-
-def test_thresholds_are_chosen_out_of_fold_and_confirmed_on_the_model_that_ships(of_three: Artifact) -> None:
-    ruling_out, ruling_in = of_three.rule.operating_points
-    assert ruling_out.criterion == "sensitivity >= 0.9 out of fold on train and validation, 2 folds"
-    assert ruling_in.criterion == "specificity >= 0.9 out of fold on train and validation, 2 folds"
-    assert (ruling_out.n_normal, ruling_out.n_abnormal) == (72, 72)
-    assert ruling_out.confirmed is not None
-    assert (ruling_out.confirmed.n_normal, ruling_out.confirmed.n_abnormal) == (48, 48)
-    assert ruling_out.confirmed.sensitivity > 0.8
-
-
-def test_model_of_three_labels_is_judged_by_its_abnormality(of_three: Artifact) -> None:
-    parity = of_three.report.parity
-    assert parity.passed
-    assert (parity.gate.n, parity.gate.n_abnormal) == (48, 24)
-    assert parity.labels is not None
-    assert parity.labels.agreed.n == 48
-    assert parity.labels.agreed.value > 0.9
-    rows = dict(report.table_rows(of_three.report))
-    assert rows["label"].startswith("the same 0.9") or rows["label"].startswith("the same 1.0")
-    assert "label" not in dict(report.table_rows(msgspec.structs.replace(of_three.report, parity=_unlabelled(parity))))
-
-
-def _unlabelled(parity: Parity) -> Parity:
-    return msgspec.structs.replace(parity, labels=None)
-
-
-def test_model_of_three_labels_becomes_a_bundle_that_screens(of_three: Artifact) -> None:
-    assert of_three.description.normal_labels == ("plain",)
-    raw = archive.build(of_three.description, of_three.members, version="1.0.0", release=1, private_keys=[KEY])
-    bundle = trust.verify(raw, keys=[KEY.public])
-    replayed = golden.replay(bundle, backends.load(bundle.members["model/int8.tflite"], backend="litert"))
-    assert replayed.verdict is golden.Verdict.WITHIN
-    screener = Screener.open(bundle)
-    rng = np.random.default_rng(9)
-    found = [screener.screen(Frame(pixels=blobs.picture(rng, blob=blob), source="x")) for blob in (False, True)]
-    assert [one.decision for one in found] == [Decision.CLEAR, Decision.ALERT]
-    for one in found:
-        assert one.logit is not None
-        assert one.label_scores is not None
-        assert one.evidence is not None
-        assert list(one.label_scores) == ["plain", "blob", "spot"]
-        assert one.label_scores["plain"] == pytest.approx(1 - (one.score or 0.0))
-        assert one.evidence.mean() == pytest.approx(one.abnormality, abs=0.1)
-
-
-def test_labels_of_another_recipe_are_refused_before_the_work(model_of_three: keras.Model, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        _converted(
-            model_of_three,
-            tmp_path,
-            validation=_of_three(96, seed=2, where=tmp_path),
-            description=msgspec.structs.replace(DESCRIPTION, labels=("plain", "a", "b"), normal_labels=("plain",)),
-        )
-    assert str(caught.value) == (
-        "blobs: labels: expected those of the images, plain, blob, spot (normal: plain), got plain, a, b "
-        "(normal: plain)"
-    )
-
-
-def test_model_of_one_logit_for_three_labels_is_refused(model: keras.Model, tmp_path: Path) -> None:
-    with pytest.raises(ConversionError) as caught:
-        _converted(
-            model,
-            tmp_path,
-            validation=_of_three(96, seed=2, where=tmp_path),
-            description=msgspec.structs.replace(DESCRIPTION, labels=THREE["label_names"], normal_labels=("plain",)),
-        )
-    assert str(caught.value) == (
-        "output of 'logit': has 1 unit, expected 3, one for each label; check the labels of the recipe"
-    )
-
-
-def _converted(model: keras.Model, where: Path, **changes: Any) -> Artifact:
-    train = _part(48, seed=1, where=where)
-    usual: dict[str, Any] = {
-        "target": targets.load("generic-x86-64"),
-        "train": train,
-        "validation": _part(96, seed=2, where=where),
-        "calibration": calibration.drawn(train.planes, 32, name="train", seed=1),
-        "preprocessing": RECIPE.preprocessing,
-        "fit": lambda twin: None,
-        "gate": Gate(points=(RULE_OUT,), active="rule-out", margin=0.05),
-        "description": DESCRIPTION,
-        "quality": RECIPE.quality,
-        "facts": FACTS,
-    }
-    return converters.convert(model, **{**usual, **changes})
+    return converted.one_logit()
 
 
 @pytest.fixture(scope="module")
 def conversion(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    return _converted(model, tmp_path_factory.mktemp("images"))
+    return convert(model, tmp_path_factory.mktemp("images"))
 
 
 def test_artifact_has_every_member_of_the_design(conversion: Artifact) -> None:
@@ -318,7 +118,7 @@ def test_golden_vectors_replay_exactly_on_the_back_end_that_made_them(conversion
 
 
 def test_calibration_alone_gives_an_int8_model_that_passes(model: keras.Model, tmp_path: Path) -> None:
-    made = _converted(model, tmp_path, mode=Mode.PTQ)
+    made = convert(model, tmp_path, mode=Mode.PTQ)
     assert tflite.float_tensors(tflite.read(made.model, source="ptq")) == ()
     assert (made.report.parity.mode, made.report.parity.passed) == (Mode.PTQ, True)
     assert made.report.calibration is not None
@@ -328,12 +128,12 @@ def test_calibration_alone_gives_an_int8_model_that_passes(model: keras.Model, t
 
 
 def test_validation_with_too_few_images_is_refused_before_the_work(tmp_path: Path) -> None:
-    few = _part(64, seed=2, where=tmp_path)
+    few = part(64, seed=2, where=tmp_path)
     labels = np.zeros(64, np.int64)
     labels[5] = 1
     lone = LabelledPlanes(planes=few.planes, labels=labels, names=few.names, read=few.read)
     with pytest.raises(ConfigError) as caught:
-        _converted(keras.Sequential(), tmp_path, validation=lone)
+        convert(keras.Sequential(), tmp_path, validation=lone)
     assert str(caught.value) == (
         "validation: operating part: expected at least 10 normal and 10 abnormal images, got 31 normal and 0 abnormal, "
         "out of 64 validation images, of which 1 are abnormal; give validation more images, of other patients"
@@ -341,9 +141,9 @@ def test_validation_with_too_few_images_is_refused_before_the_work(tmp_path: Pat
 
 
 def test_calibration_of_another_size_is_refused_before_the_work(model: keras.Model, tmp_path: Path) -> None:
-    halves = calibration.of(_part(48, seed=1, where=tmp_path).planes[:, :16], name="halves")
+    halves = calibration.of(part(48, seed=1, where=tmp_path).planes[:, :16], name="halves")
     with pytest.raises(ConversionError) as caught:
-        _converted(model, tmp_path, calibration=halves)
+        convert(model, tmp_path, calibration=halves)
     assert str(caught.value) == (
         f"calibration: expected planes of 32 x 32 (height x width), the input of {model.name!r}, got 16 x 32; make "
         "them with the preprocessing of this model"
@@ -359,7 +159,7 @@ def test_collapsed_model_is_refused_by_the_gate(model: keras.Model, tmp_path: Pa
         twin.get_layer("conv").set_weights([noise - noise.mean(axis=(0, 1, 2)), bias])
 
     with pytest.raises(ParityError) as caught:
-        _converted(model, tmp_path, fit=ruin)
+        convert(model, tmp_path, fit=ruin)
     assert not caught.value.parity.passed
     assert len(caught.value.flips) == caught.value.parity.flipped > 0
     assert str(caught.value).startswith("parity: AUC qat minus float -")
@@ -374,7 +174,7 @@ def for_accelerators(model: keras.Model, tmp_path_factory: pytest.TempPathFactor
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{where}{os.pathsep}{os.environ['PATH']}")
         devices = [targets.load(name) for name in ("coral-usb", "jetson-orin-nano", "jetson-nano", "generic-x86-64")]
-        return _converted(model, where, target=devices)
+        return convert(model, where, target=devices)
 
 
 def test_each_accelerator_gets_its_model(for_accelerators: Artifact) -> None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,14 +10,13 @@ import pytest
 
 from edgemed import tensors
 from edgemed.bundle.archive import Bundle
-from edgemed.errors import BundleError, ConfigError, InferenceError, SignatureError, TargetMismatchError
+from edgemed.errors import BundleError, InferenceError
 from edgemed.imaging import preprocess
 from edgemed.runtime import backends
 from edgemed.runtime.decision import Calibration, Decision
 from edgemed.runtime.screener import Latency, Refusal, Screener, Screening
 from edgemed.runtime.selection import Selection
 from edgemed.tensors import TensorSpec
-from tests.bundle.tiny import KEY, STRANGER
 from tests.runtime import tiny, tiny_onnx
 from tests.runtime.tiny import FakeInterpreter
 
@@ -69,66 +67,9 @@ def test_distance_is_measured_whatever_the_gates_before_it_say() -> None:
     assert fake_screener().distance(coloured) is None
 
 
-def test_several_labels_are_screened_by_their_abnormality() -> None:
-    bundle = tiny.bundle(
-        b"model", tiny.rule(b"model", calibration=Calibration(slope=2.0, intercept=0.5)), **tiny.LABELS
-    )
-
-    found = Screener(bundle, tiny.three_labels((-10, -12, -6))).screen(tiny.frame())
-
-    z = 2.0 - math.log(math.exp(0.0) + math.exp(-1.0))
-    score = 1 / (1 + math.exp(-(2 * z + 0.5)))
-    assert found.logit == (0.0, -1.0, 2.0)
-    assert (found.abnormality, found.score) == (pytest.approx(z), pytest.approx(score))
-    assert found.decision is Decision.ALERT
-    assert found.label_scores is not None
-    share = 1 / (1 + math.exp(-1.0))
-    assert found.label_scores == pytest.approx(
-        {"normal": (1 - score) * share, "benign": (1 - score) * (1 - share), "malignant": score}
-    )
-    assert found.evidence is not None
-    assert found.evidence.tolist() == pytest.approx(np.full((4, 4), z))
-
-
-def test_refused_image_has_a_score_for_no_label() -> None:
-    document = tiny.rule(b"model", out_of_distribution=tiny.limits(limit=1e-3))
-    screener = Screener(tiny.bundle(b"model", document, **tiny.LABELS), tiny.three_labels((-10, -10, -10)))
-
-    found = screener.screen(tiny.frame())
-
-    assert (found.decision, found.score, found.label_scores) == (Decision.REFUSED, None, None)
-    assert found.logit == (0.0, 0.0, 0.0)
-
-
 def test_one_logit_has_a_score_for_no_label() -> None:
     found = fake_screener(FakeInterpreter(logit_lsb=LOGIT_ONE)).screen(tiny.frame())
     assert (found.abnormality, found.label_scores) == (1.0, None)
-
-
-LABELS_THAT_DO_NOT_FIT = {
-    "several logits without normal labels": (
-        {"labels": ("normal", "benign", "malignant")},
-        "manifest.json: normal_labels: required with a model of 3 logits, one for each label; convert again with a "
-        "recipe that has them",
-    ),
-    "two labels for three logits": (
-        {"labels": ("normal", "malignant"), "normal_labels": ("normal",)},
-        "manifest.json: labels: expected one for each logit of the model, got 2 for 3; convert again with the labels "
-        "that it was trained on",
-    ),
-    "normal label that is none": (
-        {"labels": ("a", "b", "c"), "normal_labels": ("normal",)},
-        "manifest.json: normal_labels: expected some of 'a', 'b', 'c', got 'normal'",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", LABELS_THAT_DO_NOT_FIT)
-def test_labels_that_do_not_fit_the_model_are_refused(name: str) -> None:
-    labels, expected = LABELS_THAT_DO_NOT_FIT[name]
-    with pytest.raises(BundleError) as caught:
-        Screener(tiny.bundle(b"model", **labels), tiny.three_labels((0, 0, 0)))
-    assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize(
@@ -276,24 +217,6 @@ def test_tiny_model_gives_what_a_bare_loop_gives(threads: int) -> None:
     assert found.score == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
-def test_screener_knows_which_model_it_runs_for_which_target() -> None:
-    bundle = tiny.bundle(tiny.model(), targets=("raspberry-pi-5",))
-
-    selected = Screener.open(bundle, target="raspberry-pi-5").selection
-
-    assert (selected.target, selected.member, selected.reasons) == ("raspberry-pi-5", "model/int8.tflite", ())
-
-
-def test_target_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^target: expected one of .*; did you mean 'raspberry-pi-5'\?$"):
-        Screener.open(tiny.bundle(tiny.model()), target="raspbery-pi-5")
-
-
-def test_target_that_no_member_admits_is_refused() -> None:
-    with pytest.raises(TargetMismatchError, match=r"^tiny 1\.2\.3: expected a target among "):
-        Screener.open(tiny.bundle(tiny.model()), target="coral-usb")
-
-
 def test_float_model_screens_as_the_int8_model_does() -> None:
     bundle = tiny.bundle(tiny.model(), extra={FLOAT16: b"onnx"}, targets=("jetson-nano",))
     selected = Selection(target="jetson-nano", member=FLOAT16)
@@ -411,49 +334,6 @@ def test_decision_for_another_model_is_refused() -> None:
     digests = [b.manifest.members["model/int8.tflite"].sha256 for b in (bundle, other)]
     assert str(caught.value) == (
         f"decision.json: model: expected {digests[0]}, the digest of model/int8.tflite, got {digests[1]!r}"
-    )
-
-
-def test_path_is_verified_with_the_keys_given(tmp_path: Path) -> None:
-    path = tmp_path / "tiny.edgemed"
-    path.write_bytes(tiny.raw_bundle(tiny.model()))
-
-    screener = Screener.open(path, keys=[KEY.public])
-
-    assert screener.bundle.manifest.name == "tiny"
-    with pytest.raises(SignatureError):
-        Screener.open(path, keys=[STRANGER.public])
-    with pytest.raises(SignatureError):
-        Screener.open(str(path), keys=[])
-
-
-def test_path_is_verified_with_the_users_keys_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgemed.bundle import trust
-
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    path = tmp_path / "tiny.edgemed"
-    path.write_bytes(tiny.raw_bundle(tiny.model()))
-
-    with pytest.raises(SignatureError):
-        Screener.open(path)
-    trust.add_user_key(KEY.public)
-
-    assert Screener.open(path).bundle.accepted == (KEY.public,)
-
-
-def test_name_that_does_not_ship_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^bundle: expected a file, or a name that ships with edgemed"):
-        Screener.open("chest-xrya")
-
-
-def test_missing_file_is_refused_as_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "nowhere.edgemed"
-
-    with pytest.raises(BundleError) as caught:
-        Screener.open(str(path), keys=[KEY.public])
-
-    assert str(caught.value) == (
-        f"{path}: cannot be read: No such file or directory; check the path and its permissions"
     )
 
 

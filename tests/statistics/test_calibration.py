@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgemed import statistics
-from tests.statistics.drawn import labelled_scores, noisy
+from tests.statistics.drawn import labelled_scores
 
 
 @given(labelled_scores(least=1), st.integers(1, 15))
@@ -59,91 +61,48 @@ def test_parts_of_scores_on_the_bins_are_murphys() -> None:
     assert parts.uncertainty == 0.25
 
 
-@given(labelled_scores(least=1))
-def test_isotonic_regression_equals_scikit_learn(data: tuple[np.ndarray, np.ndarray]) -> None:
-    isotonic = pytest.importorskip("sklearn.isotonic")
-    labels, logits = data
-    expected = isotonic.IsotonicRegression(out_of_bounds="clip", y_min=0, y_max=1).fit(logits, labels)
-    asked = np.linspace(-0.5, 1.5, 41)
-    assert statistics.isotonic(logits, labels).scores(asked) == pytest.approx(expected.predict(asked), abs=1e-9)
+class TestCalibration:
+    @given(labelled_scores(least=1))
+    def test_brier_equals_scikit_learn(self, data: tuple[np.ndarray, np.ndarray]) -> None:
+        metrics = pytest.importorskip("sklearn.metrics")
+        assert statistics.brier(*data) == pytest.approx(metrics.brier_score_loss(*data), abs=1e-12)
 
+    @given(labelled_scores(least=1), st.integers(1, 15))
+    def test_calibration_error_equals_the_definition(self, data, bins: int) -> None:
+        labels, scores = data
+        total = 0.0
+        for k in range(bins):
+            inside = [i for i in range(scores.size) if min(math.floor(scores[i] * bins), bins - 1) == k]
+            if inside:
+                total += len(inside) / scores.size * abs(np.mean(scores[inside]) - np.mean(labels[inside]))
+        assert statistics.expected_calibration_error(labels, scores, bins) == pytest.approx(total, abs=1e-12)
 
-@given(labelled_scores(least=1))
-def test_isotonic_scores_never_fall_and_keep_the_mean(data: tuple[np.ndarray, np.ndarray]) -> None:
-    labels, logits = data
-    fitted = statistics.isotonic(logits, labels)
-    assert (np.diff(fitted.values) >= 0).all()
-    assert fitted.scores(logits).mean() == pytest.approx(labels.mean(), abs=1e-12)
+    def test_calibration_error_of_certain_and_right_scores_is_zero(self) -> None:
+        assert statistics.expected_calibration_error([1, 0], [1.0, 0.0]) == 0.0
 
-
-def test_isotonic_pools_a_worked_example() -> None:
-    # Labels 0 1 0 1 1 at logits 1..5: the second and third pool to 1/2.
-    fitted = statistics.isotonic([1.0, 2.0, 3.0, 4.0, 5.0], [0, 1, 0, 1, 1])
-    assert fitted.logits.tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
-    assert fitted.values.tolist() == [0.0, 0.5, 0.5, 1.0, 1.0]
-    assert fitted.scores(1.5) == pytest.approx(0.25)
-
-
-def test_temperature_equals_a_general_optimiser(rng: np.random.Generator) -> None:
-    optimize = pytest.importorskip("scipy.optimize")
-    labels, logits = noisy(rng, 300, 2.5)
-    logits = 3 * (logits - 1.2)
-    n1, n0 = labels.sum(), (1 - labels).sum()
-    targets = np.where(labels == 1, (n1 + 1) / (n1 + 2), 1 / (n0 + 2))
-
-    def loss(inverse: float) -> float:
-        return float(np.sum(np.logaddexp(0, inverse * logits) - targets * inverse * logits))
-
-    expected = 1 / optimize.minimize_scalar(loss, bounds=(1e-6, 50), method="bounded", options={"xatol": 1e-12}).x
-    assert statistics.temperature(logits, labels).temperature == pytest.approx(expected, rel=1e-5)
-
-
-def test_true_temperature_is_recovered(rng: np.random.Generator) -> None:
-    logits = rng.normal(size=20_000) * 4
-    labels = rng.random(20_000) < 1 / (1 + np.exp(-logits / 2.5))
-    assert statistics.temperature(logits, labels).temperature == pytest.approx(2.5, rel=0.05)
-
-
-@given(labelled_scores(least=2), st.floats(0.1, 10))
-def test_temperature_follows_the_scale_of_the_logits(data, scale: float) -> None:
-    labels, scores = data
-    logits = scores - 0.5
-    # The slope has the sign of this sum: the loss is convex, and this is its fall at slope 0.
-    m, n = labels.sum(), (1 - labels).sum()
-    assume(np.sum(np.where(labels == 1, m / (m + 2), -n / (n + 2)) * logits) > 1e-3)
-    fitted = statistics.temperature(logits, labels)
-    other = statistics.temperature(scale * logits, labels)
-    assert other.scores(scale * logits) == pytest.approx(fitted.scores(logits), abs=1e-5)
-
-
-def test_platt_scores_are_its_sigmoid() -> None:
-    fitted = statistics.PlattScaling(2.0, -1.0)
-    assert fitted.scores([0.5, 800.0, -800.0]) == pytest.approx([0.5, 1.0, 0.0])
+    def test_calibration_error_of_certain_and_wrong_scores_is_one(self) -> None:
+        assert statistics.expected_calibration_error([1, 0], [0.0, 1.0]) == 1.0
 
 
 REFUSALS = {
-    "temperature of zeros": (
-        lambda: statistics.temperature([0.0, 0.0], [0, 1]),
-        "logits: expected values other than zero, got zero for every image",
-    ),
-    "temperature of falling logits": (
-        lambda: statistics.temperature([-1.0, 1.0], [1, 0]),
-        "logits: expected to rise with abnormality, got a falling or flat fit; check labels and model",
-    ),
-    "isotonic of one class": (
-        lambda: statistics.isotonic([0.0, 1.0], [0, 0]),
-        "labels: expected both classes, got 0 abnormal and 2 normal",
-    ),
     "no bins": (lambda: statistics.reliability([0], [0.5], 0), "bins: expected at least 1, got 0"),
     "parts of logits": (
         lambda: statistics.brier_parts([1], [2.5]),
+        "scores: expected values in [0, 1], got a value outside",
+    ),
+    "bins": (
+        lambda: statistics.expected_calibration_error([0], [0.5], 0),
+        "bins: expected at least 1, got 0",
+    ),
+    "brier-of-logits": (
+        lambda: statistics.brier([1], [2.5]),
         "scores: expected values in [0, 1], got a value outside",
     ),
 }
 
 
 @pytest.mark.parametrize(("call", "message"), REFUSALS.values(), ids=REFUSALS)
-def test_fit_the_data_cannot_carry_is_refused(call, message: str) -> None:
+def test_calibration_of_what_is_no_probability_is_refused(call, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         call()
     assert str(caught.value) == message

@@ -157,17 +157,3 @@ def test_figure_the_table_cannot_carry_is_refused(call, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         call()
     assert str(caught.value) == message
-
-
-SHOWN = {
-    "three digits": ((14.6049, (6.7151, 31.81)), "14.6 [6.72, 31.8]"),
-    "no exponent": ((153.4, (21.71, 1083.2)), "153 [21.7, 1083]"),
-    "without an upper end": ((None, (4.2, None)), "unbounded [4.2, unbounded]"),
-    "zero": ((0.0, (0.0, 0.3)), "0 [0, 0.3]"),
-    "tiny": ((0.00001, (0.0, 0.01)), "below 0.0001 [0, 0.01]"),
-}
-
-
-@pytest.mark.parametrize(("ratio", "text"), SHOWN.values(), ids=SHOWN)
-def test_ratio_is_shown_with_its_interval(ratio: tuple[float | None, tuple[float, float | None]], text: str) -> None:
-    assert statistics.shown_ratio(*ratio) == text

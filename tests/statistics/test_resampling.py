@@ -83,3 +83,63 @@ def test_too_few_resamples_are_refused(rng: np.random.Generator) -> None:
     with pytest.raises(ValueError) as caught:
         statistics.resampled([0, 1], rng=rng, resamples=10)
     assert str(caught.value) == "resamples: expected at least 100, got 10"
+
+
+class TestBootstrap:
+    def test_interval_of_the_area_agrees_with_delong(self, rng: np.random.Generator) -> None:
+        labels, scores = noisy(rng, 300, 1.0)
+        drawn = statistics.bootstrap(labels, scores, statistics.auc, rng=rng, resamples=600)
+        assert drawn.value == statistics.auc(labels, scores)
+        assert drawn.ci95 == pytest.approx(statistics.delong(labels, scores).ci95, abs=0.02)
+
+    def test_same_seed_gives_the_same_interval(self, rng: np.random.Generator) -> None:
+        labels, scores = noisy(rng, 50, 1.0)
+        runs = [
+            statistics.bootstrap(labels, scores, statistics.auc, rng=np.random.default_rng(7), resamples=100)
+            for _ in range(2)
+        ]
+        assert runs[0] == runs[1]
+
+    def test_every_resample_keeps_the_class_counts(self, rng: np.random.Generator) -> None:
+        estimate = statistics.bootstrap(
+            [1, 0, 0, 0], [0.1, 0.2, 0.3, 0.4], lambda labels, _: float(labels.mean()), rng=rng, resamples=100
+        )
+        assert (estimate.ci95, estimate.variance) == ((0.25, 0.25), 0.0)
+
+    def test_images_of_one_patient_are_drawn_together(self, rng: np.random.Generator) -> None:
+        labels, scores = noisy(rng, 60, 1.0)
+        repeated = np.repeat(np.arange(60), 5)
+        by_patient = statistics.bootstrap(
+            labels[repeated], scores[repeated], statistics.auc, rng=rng, resamples=400, groups=repeated
+        )
+        once = statistics.bootstrap(labels, scores, statistics.auc, rng=rng, resamples=400)
+        # Five copies of an image carry no more than the image.
+        assert by_patient.variance == pytest.approx(once.variance, rel=0.3)
+
+    def test_patient_with_both_labels_is_drawn_whole(self, rng: np.random.Generator) -> None:
+        def same_count(labels: np.ndarray, _: np.ndarray) -> float:
+            return float(labels.sum() == (~labels).sum())
+
+        estimate = statistics.bootstrap(
+            [1, 0, 1, 0], [0.1, 0.2, 0.3, 0.4], same_count, rng=rng, resamples=100, groups=["a", "a", "b", "b"]
+        )
+        assert estimate.ci95 == (1.0, 1.0)
+
+
+REFUSALS = {
+    "resamples": (
+        lambda: statistics.bootstrap([0, 1], [0, 1], statistics.auc, rng=np.random.default_rng(0), resamples=10),
+        "resamples: expected at least 100, got 10",
+    ),
+    "groups": (
+        lambda: statistics.bootstrap([0, 1], [0, 1], statistics.auc, rng=np.random.default_rng(0), groups=[1]),
+        "groups: expected shape (2,) like the labels, got (1,)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_bootstrap_the_data_cannot_carry_is_refused(call, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        call()
+    assert str(caught.value) == message

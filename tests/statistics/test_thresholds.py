@@ -59,7 +59,59 @@ def test_highest_score_of_a_normal_leaves_room_above() -> None:
     assert statistics.threshold_for_specificity([0, 1], [1.0, 0.2], 1.0) == 1.0
 
 
+class TestThresholdForSensitivity:
+    @given(labelled_scores(least=1), st.floats(0.001, 1.0))
+    def test_threshold_is_the_highest_of_all_that_reach_it(self, data, sensitivity: float) -> None:
+        labels, scores = data
+        found = statistics.threshold_for_sensitivity(labels, scores, sensitivity)
+
+        def reached(threshold: float) -> bool:
+            return statistics.rates(labels, scores, threshold).sensitivity.value >= sensitivity
+
+        assert reached(found)
+        higher = [*(t for t in scores if t > found), 2.0]
+        # No image lies between `found` and the lowest of these, so any higher choice decides like one of them or above.
+        assert not any(reached(math.nextafter(t, math.inf)) for t in higher)
+
+    @given(labelled_scores(least=1), st.floats(0.001, 1.0))
+    def test_no_image_lies_on_the_threshold(self, data, sensitivity: float) -> None:
+        labels, scores = data
+        found = statistics.threshold_for_sensitivity(labels, scores, sensitivity)
+        assert found not in scores or found == 0.0
+
+    def test_threshold_is_midway_between_neighbours(self) -> None:
+        found = statistics.threshold_for_sensitivity([1, 1, 0, 0], [0.9, 0.6, 0.4, 0.1], 1.0)
+        assert found == pytest.approx(0.5)
+
+    def test_normal_tied_with_the_needed_abnormal_stays_above(self) -> None:
+        found = statistics.threshold_for_sensitivity([1, 0, 0], [0.6, 0.6, 0.2], 1.0)
+        assert found == pytest.approx(0.4)
+
+    def test_exact_share_needs_no_further_abnormal(self) -> None:
+        scores = np.linspace(0.01, 1.0, 100)
+        assert statistics.threshold_for_sensitivity(np.ones(100), scores, 0.95) == pytest.approx(0.055)
+
+    def test_abnormal_with_the_lowest_score_makes_everything_alert(self) -> None:
+        assert statistics.threshold_for_sensitivity([1, 0], [0.2, 0.8], 1.0) == 0.1
+
+    def test_neighbours_without_a_number_between_give_the_upper(self) -> None:
+        upper = math.nextafter(0.5, 1.0)
+        assert statistics.threshold_for_sensitivity([1, 0], [upper, 0.5], 1.0) == upper
+
+
 REFUSALS = {
+    "no-abnormal": (
+        lambda: statistics.threshold_for_sensitivity([0], [0.5], 0.9),
+        "labels: expected at least one abnormal (1), got none; a sensitivity needs abnormals",
+    ),
+    "sensitivity-above-one": (
+        lambda: statistics.threshold_for_sensitivity([1], [0.5], 95),
+        "sensitivity: expected above 0 and at most 1, got 95",
+    ),
+    "sensitivity-of-logits": (
+        lambda: statistics.threshold_for_sensitivity([1], [-2.5], 0.9),
+        "scores: expected calibrated scores in [0, 1], got a value outside",
+    ),
     "no normal": (
         lambda: statistics.threshold_for_specificity([1], [0.5], 0.9),
         "labels: expected at least one normal (0), got none; a specificity needs normals",
@@ -84,31 +136,3 @@ def test_threshold_the_data_cannot_carry_is_refused(call, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         call()
     assert str(caught.value) == message
-
-
-@given(st.tuples(*[st.integers(0, 40)] * 3).filter(any))
-def test_f1_equals_scikit_learn_and_its_interval_is_that_of_the_share(counts: tuple[int, int, int]) -> None:
-    metrics = pytest.importorskip("sklearn.metrics")
-    tp, fp, fn = counts
-    labels, alerts = np.repeat([1, 0, 1], counts), np.repeat([1, 1, 0], counts)
-    found = statistics.f1(tp, false_positives=fp, false_negatives=fn)
-    assert found.value == pytest.approx(metrics.f1_score(labels, alerts, zero_division=0.0), abs=1e-12)
-    low, high = statistics.wilson(tp, tp + fp + fn).ci95
-    assert found.ci95 == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
-    assert found.ci95[0] <= found.value + 1e-12
-    assert found.value <= found.ci95[1] + 1e-12
-
-
-def test_interval_of_f1_covers_the_true_value(rng: np.random.Generator) -> None:
-    # Multinomial cells tp, fn, fp, tn = 0.25, 0.05, 0.1, 0.6: F1 = 0.5 / 0.65.
-    covered = 0
-    for tp, fn, fp, _ in rng.multinomial(150, [0.25, 0.05, 0.1, 0.6], size=500).tolist():
-        low, high = statistics.f1(tp, false_positives=fp, false_negatives=fn).ci95
-        covered += low <= 0.5 / 0.65 <= high
-    assert covered / 500 >= 0.95 - 3 * math.sqrt(0.95 * 0.05 / 500)
-
-
-def test_f1_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError) as caught:
-        statistics.f1(0, false_positives=0, false_negatives=0)
-    assert str(caught.value) == "expected counts of at least 0, one of them above, got tp, fp, fn (0, 0, 0)"

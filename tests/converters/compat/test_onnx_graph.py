@@ -18,7 +18,7 @@ import onnx
 
 from edgemed.errors import EdgemedError, MissingDependencyError, TargetMismatchError
 from tests.converters.compat.onnx_graphs import Graph
-from tests.converters.compat.test_tensorrt import checked, good, refusal, refused
+from tests.converters.compat.tensorrt_checked import checked, good, refusal, refused
 
 ROOT = Path(__file__).resolve().parents[3]
 

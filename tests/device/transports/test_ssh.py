@@ -12,18 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from edgemed import targets
-from edgemed.device import flash
-from edgemed.device.flash import FlashReport
-from edgemed.device.plan import Cargo
-from edgemed.device.transports import DeviceState, Installing, address, ssh
-from edgemed.device.transports.address import SshAddress
+from edgemed.device.transports import DeviceState, ssh
 from edgemed.device.transports.login import SshOptions
-from edgemed.errors import BundleError, ConfigError, DeviceError, InstallError
+from edgemed.errors import BundleError, DeviceError, InstallError
 from tests.device import fakes, sshd
 from tests.device.sshd import HOST, Server, Wire
+from tests.device.transports.over_ssh import CARGO, flashed, flashing, options, refusal, to
 
-CARGO = fakes.cargo()
 LARGE = fakes.cargo(padding=1 << 20)
 SIZE = LARGE.upload.size_bytes
 
@@ -31,38 +26,6 @@ SIZE = LARGE.upload.size_bytes
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     return fakes.write_store(tmp_path / "store", CARGO)
-
-
-def to(text: str) -> SshAddress:
-    found = address.parse(text, targets.load(fakes.TARGET))
-    assert isinstance(found, SshAddress)
-    return found
-
-
-def options(server: Server, *, port: int | None = None) -> SshOptions:
-    known_hosts = server.known_hosts
-    if port is not None:
-        known_hosts = sshd.known(server.folder / f"known_hosts.{port}", server.host_key, port)
-    return SshOptions(known_hosts=known_hosts, identity=server.identity, connect_limit_s=10.0)
-
-
-async def _flashed(goods: Cargo, place: SshAddress, how: SshOptions, progress: fakes.Progress) -> FlashReport:
-    async with ssh.connected(place, how) as session:
-        return await flash.flash(goods, session, device=fakes.TARGET, how=Installing(), progress=progress)
-
-
-def flashed(
-    goods: Cargo, server: Server, store: Path, *, port: int | None = None, how: SshOptions | None = None
-) -> FlashReport:
-    place = to(server.url(store, port=port))
-    return asyncio.run(_flashed(goods, place, how or options(server, port=port), fakes.Progress()))
-
-
-def refusal(server: Server, store: Path, goods: Cargo = CARGO, how: SshOptions | None = None) -> str:
-    """Return the message of the `DeviceError` that flashing ends with, its address written as ADDRESS."""
-    with pytest.raises(DeviceError) as caught:
-        flashed(goods, server, store, how=how)
-    return str(caught.value).replace(server.url(store), "ADDRESS").replace(str(store), "STORE")
 
 
 def test_bundle_arrives_and_the_inbox_is_empty_again(server: Server, store: Path) -> None:
@@ -137,97 +100,6 @@ def test_complete_upload_is_not_sent_again(server: Server, store: Path) -> None:
     assert flashed(LARGE, server, store).plan.send_bytes == 0
 
 
-def test_unknown_host_key(server: Server, store: Path, tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.touch()
-    how = SshOptions(known_hosts=empty, identity=server.identity)
-    assert refusal(server, store, how=how) == (
-        f"ADDRESS: the host key ssh-ed25519 {fingerprint(server.host_key)} is not in {empty}; nothing was sent. "
-        "Compare it with the device itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), then add it: "
-        f"ssh-keyscan -p {server.port} 127.0.0.1"
-    )
-
-
-def test_changed_host_key(server: Server, store: Path, tmp_path: Path) -> None:
-    known_hosts = sshd.known(tmp_path / "known", server.identity, server.port)
-    assert refusal(server, store, how=SshOptions(known_hosts=known_hosts, identity=server.identity)) == (
-        f"ADDRESS: the host key has changed: expected {fingerprint(server.identity)} as {known_hosts} says, got "
-        f"ssh-ed25519 {fingerprint(server.host_key)}; either the device was set up anew or somebody sits in between. "
-        "Nothing was sent. Compare with the device itself before you remove the old key (ssh-keygen -R)"
-    )
-
-
-def test_configuration_that_turns_the_host_key_check_off_has_no_say(
-    server: Server, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / ".ssh").mkdir()
-    (tmp_path / ".ssh" / "config").write_text("StrictHostKeyChecking no\nUserKnownHostsFile none\n", "utf-8")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert "is not in" in refusal(server, store, how=SshOptions(identity=server.identity))
-
-
-def test_key_that_the_device_does_not_know(server: Server, store: Path, tmp_path: Path) -> None:
-    how = SshOptions(known_hosts=server.known_hosts, identity=sshd.key(tmp_path / "stranger"))
-    assert refusal(server, store, how=how) == DENIED
-
-
-def test_wrong_password_is_asked_once(server: Server, store: Path, tmp_path: Path) -> None:
-    asked: list[str] = []
-
-    def ask(question: str) -> str:
-        asked.append(question)
-        return "not the password"
-
-    stranger = sshd.key(tmp_path / "stranger")
-    how = SshOptions(known_hosts=server.known_hosts, identity=stranger, ask=ask)
-    assert refusal(server, store, how=how) == DENIED
-    assert asked == [f"Password for {server.url(store)}: "]
-
-
-DENIED = "ADDRESS: permission denied; no key (agent, ~/.ssh, or --identity KEY) and no password was accepted"
-
-
-def test_identity_that_is_no_key(server: Server, store: Path, tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    for raw, message in (
-        (None, "cannot be read: No such file or directory; check the path"),
-        ("text", "expected an SSH private key, got something else"),
-    ):
-        if raw is not None:
-            path.write_text(raw, "utf-8")
-        with pytest.raises(ConfigError) as caught:
-            flashed(CARGO, server, store, how=SshOptions(known_hosts=server.known_hosts, identity=path))
-        assert str(caught.value) == f"--identity: {path}: {message}"
-
-
-def test_encrypted_identity_needs_its_passphrase(server: Server, store: Path, tmp_path: Path) -> None:
-    path = tmp_path / "user"
-    path.write_bytes(server.identity.read_bytes())
-    path.chmod(0o600)
-    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "open sesame", "-f", path], check=True, capture_output=True)
-    given = {"nobody": None, "wrong": lambda _: "open barley", "right": lambda _: "open sesame"}
-    found = {}
-    for name, ask in given.items():
-        try:
-            how = SshOptions(known_hosts=server.known_hosts, identity=path, ask=ask)
-            found[name] = flashed(CARGO, server, store, how=how).result
-        except ConfigError as err:
-            found[name] = str(err)
-    assert found == {
-        "nobody": f"--identity: {path}: is encrypted and there is nobody to ask; add it to an agent (ssh-add)",
-        "wrong": f"--identity: {path}: the passphrase is wrong, or the file is damaged",
-        "right": "installed",
-    }
-
-
-def test_missing_known_hosts_file(server: Server, store: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        flashed(CARGO, server, store, how=SshOptions(known_hosts=tmp_path / "none", identity=server.identity))
-    assert str(caught.value) == (
-        f"--known-hosts: {tmp_path / 'none'}: cannot be read: No such file or directory; check the path"
-    )
-
-
 def test_connection_refused(server: Server, store: Path) -> None:
     port = sshd.free_port()
     with pytest.raises(DeviceError) as caught:
@@ -268,7 +140,7 @@ def _answer_once(web: socket.socket) -> None:
 def test_name_that_nobody_knows(server: Server) -> None:
     how = SshOptions(known_hosts=server.known_hosts, identity=server.identity)
     with pytest.raises(DeviceError) as caught:
-        asyncio.run(_flashed(CARGO, to("ssh://ward.invalid/srv/e"), how, fakes.Progress()))
+        asyncio.run(flashing(CARGO, to("ssh://ward.invalid/srv/e"), how, fakes.Progress()))
     assert str(caught.value).startswith("ssh://ward.invalid/srv/e: the host's name cannot be resolved: ")
     assert str(caught.value).endswith("; check its spelling, or give its IP address")
 
@@ -391,7 +263,7 @@ def test_ctrl_c_leaves_what_the_same_command_goes_on_with(server: Server, store:
 
     async def interrupted() -> None:
         place, how = to(server.url(store)), options(server)
-        work = asyncio.ensure_future(_flashed(LARGE, place, how, Cancelling(when)))
+        work = asyncio.ensure_future(flashing(LARGE, place, how, Cancelling(when)))
         if when in ("connecting", "asking"):
             asyncio.get_running_loop().call_later(0.01 if when == "connecting" else 0.5, work.cancel)
         await work
@@ -410,11 +282,6 @@ def test_ctrl_c_leaves_what_the_same_command_goes_on_with(server: Server, store:
     least = {"sending": 256 << 10, "installing": SIZE}.get(when, 0)
     assert least <= report.plan.offset <= (SIZE if least else 0)
     assert (store / "installed").read_bytes() == LARGE.upload.raw
-
-
-def fingerprint(path: Path) -> str:
-    public = path.with_suffix(".pub")
-    return subprocess.run(["ssh-keygen", "-lf", public], check=True, capture_output=True, text=True).stdout.split()[1]
 
 
 def names(folder: Path) -> list[str]:
