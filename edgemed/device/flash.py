@@ -18,14 +18,10 @@ from edgemed.bundle import trust
 from edgemed.bundle.archive import ARCHIVE_LIMIT_BYTES
 from edgemed.device import plan as plans
 from edgemed.device.plan import Action, Cargo, Plan
-from edgemed.device.transports import Installed, Installing, Transport, Upload
-from edgemed.errors import BundleError, DeviceError
+from edgemed.device.transports import Installed, Installing, Transport, UnansweredError, Upload
+from edgemed.errors import BundleError
 
-__all__ = ["FlashReport", "Progress", "UnansweredError", "cargo", "draw", "flash"]
-
-
-class UnansweredError(DeviceError):
-    """The device began to install and did not say how that ended, or what it said is not what was asked for."""
+__all__ = ["FlashReport", "Progress", "cargo", "draw", "flash"]
 
 
 class Progress(Protocol):
@@ -101,10 +97,7 @@ async def flash(cargo: Cargo, transport: Transport, *, device: str, how: Install
     progress.advance(drawn.offset)
     await transport.put(upload, offset=drawn.offset, advance=progress.advance)
     progress.note(f"{transport.place}: sent, now installing")
-    try:
-        installed = await transport.install(upload, how)
-    except DeviceError as err:
-        raise UnansweredError(str(err)) from err
+    installed = await transport.install(upload, how)
     if installed.digest != upload.digest:
         raise UnansweredError(
             f"{transport.place}: reports {installed.digest} as installed, expected {upload.digest}; "

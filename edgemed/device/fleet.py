@@ -24,11 +24,10 @@ from typing import Protocol
 
 from edgemed.device import flash as flashing
 from edgemed.device import plan as plans
-from edgemed.device.flash import UnansweredError
 from edgemed.device.inventory import Entry, Inventory
 from edgemed.device.journal import Journal, Outcome
 from edgemed.device.plan import Cargo, Plan
-from edgemed.device.transports import Installing, Transport
+from edgemed.device.transports import Installing, Transport, UnansweredError
 from edgemed.errors import DeviceError, EdgemedError, TargetMismatchError
 
 __all__ = ["FleetReport", "Opener", "Rollout", "Watcher", "draw_all", "roll_out"]

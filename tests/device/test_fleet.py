@@ -14,7 +14,7 @@ from edgemed.device import fleet, journal
 from edgemed.device.fleet import FleetReport, Rollout
 from edgemed.device.inventory import Entry, Inventory
 from edgemed.device.journal import Journal, Outcome
-from edgemed.device.transports import Installing
+from edgemed.device.transports import Installing, UnansweredError
 from edgemed.errors import DeviceError, InstallError, TargetMismatchError
 from tests.device import fakes
 
@@ -106,7 +106,7 @@ def test_canary_that_is_switched_off_says_nothing_of_the_release(book: Callable[
 
 def test_canary_that_is_lost_while_it_installs_stops_the_roll_out(book: Callable[[], Journal]) -> None:
     found = ward(50)
-    found.devices["d00"].fails_at = "install"
+    found.devices["d00"].fails_at, found.devices["d00"].fault = "install", UnansweredError("memory: unplugged")
     report = rolled_out(found, book())
     assert report.stopped == "the canary d00 failed: memory: unplugged"
     assert found.asked() == ["d00"]

@@ -16,7 +16,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Active", "Advance", "DeviceState", "Installed", "Installing", "Transport", "Upload"]
+from edgemed.errors import DeviceError
+
+__all__ = [
+    "Active",
+    "Advance",
+    "DeviceState",
+    "Installed",
+    "Installing",
+    "Transport",
+    "UnansweredError",
+    "Upload",
+]
 
 Advance = Callable[[int], None]  # called with the number of bytes that have just arrived
 
@@ -102,6 +113,10 @@ class Installed:
     document: dict[str, object]
 
 
+class UnansweredError(DeviceError):
+    """The device began to install and did not say how that ended, or what it said is not what was asked for."""
+
+
 class Transport(Protocol):
     """One open way to one device."""
 
@@ -127,5 +142,6 @@ class Transport(Protocol):
         """Have the device install what was put there, and return its answer.
 
         Raises:
+            UnansweredError: the connection was lost, or the device's edgemed was ended or crashed.
             EdgemedError: of the class the device itself raised.
         """

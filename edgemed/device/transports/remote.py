@@ -18,7 +18,7 @@ import msgspec
 
 from edgemed.device import order as orders
 from edgemed.device.order import Order
-from edgemed.device.transports import Active, Installed, Installing
+from edgemed.device.transports import Active, Installed, Installing, UnansweredError
 from edgemed.errors import (
     BundleError,
     ConfigError,
@@ -156,34 +156,37 @@ def installed(answer: Answer, *, place: str) -> Installed:
     """Return what came of an installation.
 
     Raises:
-        DeviceError: no edgemed there, or an answer that is none.
+        DeviceError: no edgemed there.
+        UnansweredError: an answer that is none.
         EdgemedError: the device's own refusal, of its class.
     """
-    found = _document(answer, _InstallAnswer, what="device install", place=place)
+    found = _document(answer, _InstallAnswer, what="device install", place=place, silent=UnansweredError)
     document: dict[str, Any] = msgspec.json.decode(answer.stdout)
     return Installed(result=found.result, digest=found.bundle.digest, document=document)
 
 
-def _document(answer: Answer, kind: type[Value], *, what: str, place: str) -> Value:
-    require_success(answer, what=what, place=place)
+def _document(
+    answer: Answer, kind: type[Value], *, what: str, place: str, silent: type[DeviceError] = DeviceError
+) -> Value:
+    require_success(answer, what=what, place=place, silent=silent)
     if len(answer.stdout) > ANSWER_LIMIT_BYTES:
-        raise DeviceError(
+        raise silent(
             f"{place}: 'edgemed {what} --json' printed more than {ANSWER_LIMIT_BYTES} bytes, expected one document"
         )
     try:
         return msgspec.json.decode(answer.stdout, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
-        raise DeviceError(
+        raise silent(
             f"{place}: 'edgemed {what} --json' printed {_shown(answer.stdout)}, expected one JSON document: {err}; "
             "does its login shell print something, or is its edgemed another one?"
         ) from err
 
 
-def require_success(answer: Answer, *, what: str, place: str) -> None:
+def require_success(answer: Answer, *, what: str, place: str, silent: type[DeviceError] = DeviceError) -> None:
     """Return when a command of edgemed has succeeded.
 
     Raises:
-        DeviceError: no edgemed there, or it ended without words of its own.
+        DeviceError: no edgemed there; of class ``silent`` where it ended without words of its own.
         EdgemedError: the device's own refusal, of its class.
     """
     if answer.code == 0:
@@ -194,10 +197,10 @@ def require_success(answer: Answer, *, what: str, place: str) -> None:
             "(made by 'edgemed bundle wheelhouse')"
         )
     if answer.code is None:
-        raise DeviceError(f"{place}: 'edgemed {what}' was ended before it answered; run the same command again")
+        raise silent(f"{place}: 'edgemed {what}' was ended before it answered; run the same command again")
     last = answer.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
     if not last.startswith(_PREFIX):
-        raise DeviceError(
+        raise silent(
             f"{place}: 'edgemed {what}' ended with exit code {answer.code} and {_shown(answer.stderr[-_SHOWN:])}, "
             "expected edgemed's own words; look at the device"
         )

@@ -19,7 +19,16 @@ import shlex
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from edgemed.device.transports import Advance, DeviceState, Installed, Installing, Upload, login, remote
+from edgemed.device.transports import (
+    Advance,
+    DeviceState,
+    Installed,
+    Installing,
+    UnansweredError,
+    Upload,
+    login,
+    remote,
+)
 from edgemed.device.transports.address import SshAddress
 from edgemed.device.transports.login import SshOptions
 from edgemed.device.transports.remote import Answer
@@ -103,7 +112,10 @@ class Session:
             EdgemedError: as `Transport.install`.
         """
         path = self._inbox(upload)
-        answer = await self._ordered(path, how)
+        try:
+            answer = await self._ordered(path, how)
+        except DeviceError as err:
+            raise UnansweredError(str(err)) from err
         try:
             done = remote.installed(answer, place=self.place)
         except (BundleError, InstallError, TargetMismatchError):

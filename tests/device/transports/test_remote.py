@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed.device.transports import Active, Installing, remote
+from edgemed.device.transports import Active, Installing, UnansweredError, remote
 from edgemed.device.transports.remote import Answer
 from edgemed.errors import BundleError, ConfigError, DeviceError, EdgemedError, InstallError, TargetMismatchError
 
@@ -101,6 +101,15 @@ def test_answer_that_is_none_is_called_what_it_is(name: str) -> None:
         remote.status(given_answer, place="ward")
     assert type(caught.value) is error
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_only_words_of_its_own_say_how_an_installation_ended(name: str) -> None:
+    given_answer, error, _ = BAD[name]
+    silent = name in ("killed", "greeting", "silence", "other-shape", "no-end", "trace")
+    with pytest.raises(error) as caught:
+        remote.installed(given_answer, place="ward")
+    assert type(caught.value) is (UnansweredError if silent else error)
 
 
 @given(st.binary(max_size=200), st.integers(-1, 255) | st.none(), st.binary(max_size=50))
