@@ -10,6 +10,7 @@ the device's markers, not this machine's. ``wheelhouse.json`` is written last.
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import zipfile
@@ -115,8 +116,9 @@ def read(folder: Path) -> House:
         ConfigError: no wheelhouse, or a wheel of it is missing or altered.
     """
     path = folder / DOCUMENT
-    if not path.exists():
-        raise ConfigError(f"--wheelhouse: {folder}: has no {DOCUMENT}; make it with 'edgemed bundle wheelhouse'")
+    with contextlib.suppress(OSError):  # what may not be looked at, the read names
+        if not path.exists():
+            raise ConfigError(f"--wheelhouse: {folder}: has no {DOCUMENT}; make it with 'edgemed bundle wheelhouse'")
     raw = files.read_bounded(path, limit_bytes=_LIMIT_BYTES, error=ConfigError)
     house = schema.decode_json(raw, House, source=str(path))
     for wheel in house.wheels:
@@ -250,7 +252,10 @@ def _listed(folder: Path, architecture: Architecture, python: str, version: str)
         for path in sorted(folder.glob("*.whl"))
     )
     house = House(architecture=architecture, python=python, runtime=version, wheels=wheels)
-    files.write_atomic(folder / DOCUMENT, msgspec.json.format(schema.encode_json(house)) + b"\n")
+    try:
+        files.write_atomic(folder / DOCUMENT, msgspec.json.format(schema.encode_json(house)) + b"\n")
+    except OSError as err:
+        raise ConfigError(f"--out: {folder}: cannot be written: {err.strerror or err}; make room there") from err
     return house
 
 

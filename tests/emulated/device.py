@@ -52,7 +52,7 @@ def main() -> int:
             proof.same_answers,
             proof.screen,
             proof.wrong_vectors_go_back,
-            proof.restart,
+            proof.rollback,
         ):
             began = time.monotonic()
             report[step.__name__] = {**step(), "seconds": round(time.monotonic() - began, 1)}
@@ -128,7 +128,7 @@ class Proof:
         _require(self._status()["active"] == before, "the active bundle has changed")
         return {"exit_code": done.returncode, "message": done.stderr.strip().rpartition("\n")[2]}
 
-    def restart(self) -> dict[str, Any]:
+    def rollback(self) -> dict[str, Any]:
         """Going back by hand gives the bundle before; what was refused is not among them."""
         self._run(f"{STORE}/runtime/bin/edgemed device rollback --store {STORE} --json")
         active = self._status()["active"]
@@ -234,7 +234,11 @@ def _device(root: Path) -> Iterator[tuple[int, Path, Path]]:
 def _sources_are_newer(path: Path) -> bool:
     """Tell whether a wheel of ours that was collected before lacks what the checkout has."""
     when = path.stat().st_mtime
-    return any(one.stat().st_mtime > when for one in (ROOT_OF_CHECKOUT / "edgemed").rglob("*.py"))
+    packed = [
+        one for name in ("edgemed", "converters", "firmware_configs") for one in (ROOT_OF_CHECKOUT / name).rglob("*")
+    ]
+    sources = [one for one in (ROOT_OF_CHECKOUT / "pyproject.toml", *packed) if one.suffix != ".pyc" and one.is_file()]
+    return any(one.stat().st_mtime > when for one in sources)
 
 
 def _edgemed(*words: str) -> str:
