@@ -412,7 +412,7 @@ REFUSALS = {
     ),
     "sensitivity-of-logits": (
         lambda: statistics.threshold_for_sensitivity([1], [-2.5], 0.9),
-        "scores: expected calibrated scores in [0, 1], got a value outside",
+        "scores: expected values in [0, 1], got a value outside",
     ),
     "resamples": (
         lambda: statistics.bootstrap([0, 1], [0, 1], statistics.auc, rng=np.random.default_rng(0), resamples=10),

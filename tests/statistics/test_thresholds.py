@@ -74,7 +74,7 @@ REFUSALS = {
     ),
     "logits": (
         lambda: statistics.threshold_of_equal_error([1, 0], [2.5, -1.0]),
-        "scores: expected calibrated scores in [0, 1], got a value outside",
+        "scores: expected values in [0, 1], got a value outside",
     ),
 }
 
