@@ -200,7 +200,7 @@ def build_from_folders(
             raise ConfigError(f"{path}: the bundle has {name} already; rename one of the two")
         members[name] = _evidence(path)
     if "card.md" in members:
-        members["card.md"] = card.with_evaluations(members["card.md"], _evidence_of(members))
+        members["card.md"] = card.with_evaluations(members["card.md"], members)
     members[sbom.MEMBER] = sbom.render(contents.document, members, version=version, release=release)
     return build(contents.document, members, version=version, release=release, private_keys=private_keys)
 
@@ -260,17 +260,13 @@ def _require_own_evaluations(members: Mapping[str, bytes]) -> None:
 
     rule = schema.decode_json(members["decision.json"], dict[str, Any], source="decision.json")
     own = {"model": rule["model"], "decision_version": rule.get("version")}
-    for name, found in card.evaluations(_evidence_of(members)).items():
+    for name, found in card.evaluations(members).items():
         for key, expected in own.items():
             if (stated := getattr(found, key)) != expected:
                 raise ConfigError(
                     f"{name}: {key}: expected {expected}, as in decision.json, got {stated}; "
                     "evaluate this model, or leave the file out"
                 )
-
-
-def _evidence_of(members: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {name: raw for name, raw in members.items() if name.startswith("evidence/")}
 
 
 def _manifest(

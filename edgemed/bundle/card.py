@@ -153,14 +153,16 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     cautions: tuple[str, ...] = ()
 
 
-def evaluations(evidence: Mapping[str, bytes]) -> dict[str, Evaluation]:
-    """Return the evaluations among JSON documents, in the order of their names; anything else is left aside.
+def evaluations(members: Mapping[str, bytes]) -> dict[str, Evaluation]:
+    """Return the evaluations among a bundle's evidence, in the order of their names; anything else is left aside.
 
     Args:
-        evidence: JSON documents by member name.
+        members: of a bundle, by name.
     """
     found = {}
-    for name, raw in sorted(evidence.items()):
+    for name, raw in sorted(members.items()):
+        if not name.startswith("evidence/"):
+            continue
         try:
             found[name] = msgspec.json.decode(raw, type=Evaluation)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -168,14 +170,14 @@ def evaluations(evidence: Mapping[str, bytes]) -> dict[str, Evaluation]:
     return found
 
 
-def with_evaluations(card: bytes, evidence: Mapping[str, bytes]) -> bytes:
+def with_evaluations(card: bytes, members: Mapping[str, bytes]) -> bytes:
     """Return a card with one section for each evaluation among the evidence, in the order of member names.
 
     Args:
         card: markdown, as the converter wrote it.
-        evidence: JSON documents by member name; those that are no evaluation are left aside.
+        members: of the bundle, by name; those that are no evaluation are left aside.
     """
-    sections = [_section(name, found) for name, found in evaluations(evidence).items()]
+    sections = [_section(name, found) for name, found in evaluations(members).items()]
     if not sections:
         return card
     return ("\n\n".join([card.decode("utf-8").rstrip("\n"), *sections]) + "\n").encode("utf-8")

@@ -40,9 +40,12 @@ def with_signatures(path: Path, private_keys: Sequence[PrivateKey]) -> CoSigned:
         BundleError: the file is neither, was altered, or an older signature by one of the keys does not hold.
     """
     raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)
-    if raw.startswith(b"{"):
-        return _sealed(raw, private_keys, kind=overlay.PAYLOAD_TYPE, title="decision overlay", source=str(path))
     publics = [key.public for key in private_keys]
+    if raw.startswith(b"{"):
+        signed, keyids = _sealed(raw, private_keys, kind=overlay.PAYLOAD_TYPE, source=str(path))
+        inside = overlay.verify(signed, trust=roles.of_keys(publics), source=str(path))
+        title = f"decision overlay {inside.version} for {inside.document.bundle}"
+        return CoSigned(raw=signed, title=title, keyids=keyids)
     trust.inspect_file(path, keys=publics)  # what is not intact is signed by nobody
     signed = archive.with_signatures(raw, private_keys)
     shown = trust.inspect(signed, keys=publics)
@@ -56,13 +59,16 @@ def root_with_signatures(raw: bytes, private_keys: Sequence[PrivateKey], *, sour
 
     Raises:
         SignatureError: not the envelope of a root, or an older signature by one of the keys does not hold.
+        BundleError: what is in it is no root.
     """
-    return _sealed(raw, private_keys, kind=roles.PAYLOAD_TYPE, title="trust root", source=source)
+    signed, keyids = _sealed(raw, private_keys, kind=roles.PAYLOAD_TYPE, source=source)
+    root, _ = roles.contents(signed, source=source)
+    return CoSigned(raw=signed, title=f"trust root {root.version}", keyids=keyids)
 
 
-def _sealed(raw: bytes, private_keys: Sequence[PrivateKey], *, kind: str, title: str, source: str) -> CoSigned:
+def _sealed(raw: bytes, private_keys: Sequence[PrivateKey], *, kind: str, source: str) -> tuple[bytes, tuple[str, ...]]:
+    """Return an envelope with a signature by each key added, and whose signatures are in it."""
     sealed = dsse.parse(raw, kind=kind, source=source)
     dsse.signers(sealed, [key.public for key in private_keys], source=source)
     signed = dsse.with_signatures(sealed, private_keys)
-    keyids = tuple(dsse.parse(signed, kind=kind, source=source).signatures)
-    return CoSigned(raw=signed, title=title, keyids=keyids)
+    return signed, tuple(dsse.parse(signed, kind=kind, source=source).signatures)

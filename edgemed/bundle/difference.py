@@ -263,9 +263,8 @@ def _evidence(before: Inspection, after: Inspection) -> Iterator[Change]:
 
 def _figures(bundle: Inspection) -> dict[str, Any]:
     """Return AUC, sensitivity and specificity of each evaluation, as a reader compares them, and how many images."""
-    evidence = {name: raw for name, raw in bundle.members.items() if name.startswith("evidence/")}
     found: dict[str, Any] = {}
-    for name, result in card.evaluations(evidence).items():
+    for name, result in card.evaluations(bundle.members).items():
         found[f"{name} {result.split}.images"] = result.n
         found[f"{name} {result.split}.AUC"] = str(result.auc)
         for point in result.operating_points:

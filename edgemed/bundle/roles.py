@@ -133,13 +133,15 @@ def parse(raw: bytes, *, source: str) -> Trust:
 
 
 def contents(raw: bytes, *, source: str) -> tuple[Root, tuple[str, ...]]:
-    """Return a root document and who is said to have signed it, after steps 1 and 2: to show it, not to trust it.
+    """Return a root document and who is said to have signed it, after all steps but "enough" of 3: to show it.
 
     Raises:
-        BundleError: as `parse`, but for its signatures.
+        BundleError: as `parse`, but for too few signatures.
     """
     sealed = _sealed(raw, source)
-    return _document(sealed, source), tuple(sealed.signatures)
+    root = _document(sealed, source)
+    dsse.signers(sealed, root.every_key, source=source)
+    return root, tuple(sealed.signatures)
 
 
 def rotated(trust: Trust, raw: bytes, *, source: str) -> Trust:

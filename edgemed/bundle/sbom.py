@@ -153,8 +153,7 @@ def _member(name: str, raw: bytes) -> dict[str, Any]:
 
 
 def _model_card(artifact: ArtifactDocument, members: Mapping[str, bytes], training: _Training) -> dict[str, Any]:
-    evidence = {name: raw for name, raw in members.items() if name.startswith("evidence/")}
-    metrics = [metric for found in card.evaluations(evidence).values() for metric in _metrics(found)]
+    metrics = [metric for found in card.evaluations(members).values() for metric in _metrics(found)]
     return {
         "modelParameters": {
             "task": artifact.task,

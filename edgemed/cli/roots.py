@@ -11,7 +11,7 @@ import typer
 
 from edgemed.cli import output, passphrase
 from edgemed.cli.arguments import Once
-from edgemed.errors import ConfigError, SignatureError
+from edgemed.errors import BundleError, ConfigError, SignatureError
 
 if TYPE_CHECKING:
     from edgemed.bundle.keys import PublicKey
@@ -81,10 +81,16 @@ def show(
     root: Path = typer.Argument(..., metavar="ROOT", help="Trust root to show."),
     json: bool = _JSON,
 ) -> None:
-    """Show a trust root: who may sign what, how many are needed, and who is revoked."""
-    from edgemed.bundle import trusted
+    """Show a trust root: who may sign what, how many are needed, and who is revoked.
 
-    _show(trusted.read_root(root).raw or b"", root, json=json)
+    It need not have enough signatures yet: those who add theirs read it first.
+    """
+    from edgemed import files
+    from edgemed.bundle import roles
+
+    raw = files.read_bounded(root, limit_bytes=roles.ROOT_LIMIT_BYTES, error=BundleError)
+    _show(raw, root, json=json)
+    _say_missing(raw, None, root)
 
 
 @app.command(cls=Once)

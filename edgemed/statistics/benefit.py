@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgemed.statistics.estimate import labelled_scores
+from edgemed.statistics.estimate import labelled_scores, require_both, require_probabilities
 
 __all__ = ["DecisionCurve", "decision_curve"]
 
@@ -56,12 +56,8 @@ def decision_curve(
     Source: Vickers and Elkin, Medical Decision Making 26:565 (2006).
     """
     truth, values = labelled_scores(labels, scores)
-    if truth.all() or not truth.any():
-        raise ValueError(
-            f"labels: expected both classes, got {int(truth.sum())} abnormal and {int((~truth).sum())} normal"
-        )
-    if values.min() < 0.0 or values.max() > 1.0:
-        raise ValueError("scores: expected values in [0, 1], got a value outside")
+    require_both(truth)
+    require_probabilities(values)
     asked = np.asarray(thresholds, dtype=np.float64)
     if asked.ndim != 1 or not ((asked > 0.0) & (asked < 1.0)).all():
         raise ValueError("thresholds: expected an array (k,) of values above 0 and below 1")

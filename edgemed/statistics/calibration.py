@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgemed.statistics.estimate import Estimate, labelled_scores
+from edgemed.statistics.estimate import Estimate, labelled_scores, require_probabilities
 from edgemed.statistics.proportions import wilson
 
 __all__ = [
@@ -151,6 +151,5 @@ def _places(values: NDArray[np.float64], bins: int) -> tuple[NDArray[np.int64], 
 
 def _probabilities(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     truth, values = labelled_scores(labels, scores)
-    if values.min() < 0.0 or values.max() > 1.0:
-        raise ValueError("scores: expected values in [0, 1], got a value outside")
+    require_probabilities(values)
     return truth.astype(np.float64), values

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgemed.statistics.estimate import Z95, Estimate, expit, labelled_scores
+from edgemed.statistics.estimate import Z95, Estimate, expit, labelled_scores, require_both
 from edgemed.statistics.proportions import wilson_interval
 
 __all__ = ["PrecisionRecallCurve", "RocCurve", "average_precision", "precision_recall_curve", "roc_curve"]
@@ -65,7 +65,7 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> RocCurve:
         ValueError: a class is absent, or an argument is not as above.
     """
     truth, values = labelled_scores(labels, scores)
-    _require_both(truth)
+    require_both(truth)
     thresholds, hits, alarms = _counted(truth, values)
     return RocCurve(
         thresholds=np.concatenate([[np.inf], thresholds]),
@@ -125,13 +125,6 @@ def _counted(
     ordered, hits = values[order], np.cumsum(truth[order])
     last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)
     return ordered[last], hits[last], last + 1 - hits[last]
-
-
-def _require_both(truth: NDArray[np.bool_]) -> None:
-    if truth.all() or not truth.any():
-        raise ValueError(
-            f"labels: expected both classes, got {int(truth.sum())} abnormal and {int((~truth).sum())} normal"
-        )
 
 
 def _require_abnormal(truth: NDArray[np.bool_]) -> None:

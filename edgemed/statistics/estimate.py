@@ -8,7 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Z95", "Estimate", "expit", "labelled", "labelled_scores", "shown", "shown_ratio"]
+__all__ = [
+    "Z95",
+    "Estimate",
+    "expit",
+    "labelled",
+    "labelled_scores",
+    "require_both",
+    "require_probabilities",
+    "shown",
+    "shown_ratio",
+]
 
 Z95 = 1.959963984540054
 """Two-sided 95 % point of the standard normal distribution."""
@@ -89,3 +99,24 @@ def labelled_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bo
     if not np.isfinite(values).all():
         raise ValueError("scores: expected finite numbers, got NaN or infinity")
     return truth, values
+
+
+def require_both(truth: NDArray[np.bool_]) -> None:
+    """Check that labels, as `labelled` returns them, hold both classes.
+
+    Raises:
+        ValueError: a class is absent.
+    """
+    abnormal = int(truth.sum())
+    if not 0 < abnormal < truth.size:
+        raise ValueError(f"labels: expected both classes, got {abnormal} abnormal and {truth.size - abnormal} normal")
+
+
+def require_probabilities(scores: NDArray[np.float64]) -> None:
+    """Check that finite scores, (n,) with n at least 1, lie in [0, 1].
+
+    Raises:
+        ValueError: one does not.
+    """
+    if scores.min() < 0.0 or scores.max() > 1.0:
+        raise ValueError("scores: expected values in [0, 1], got a value outside")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgemed.statistics.estimate import labelled_scores
+from edgemed.statistics.estimate import labelled_scores, require_both
 
 __all__ = ["IsotonicRegression", "PlattScaling", "TemperatureScaling", "isotonic", "platt", "sigmoid", "temperature"]
 
@@ -152,9 +152,7 @@ def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _both_classes(labels: ArrayLike, logits: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     truth, values = labelled_scores(labels, logits)
-    abnormal = int(truth.sum())
-    if not abnormal or abnormal == truth.size:
-        raise ValueError(f"labels: expected both classes, got {abnormal} abnormal and {truth.size - abnormal} normal")
+    require_both(truth)
     return truth, values
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edgemed.statistics.estimate import labelled_scores
+from edgemed.statistics.estimate import labelled_scores, require_both, require_probabilities
 
 __all__ = ["threshold_for_sensitivity", "threshold_for_specificity", "threshold_of_equal_error"]
 
@@ -82,9 +82,8 @@ def threshold_of_equal_error(labels: ArrayLike, scores: ArrayLike) -> float:
     Source: Hsieh and Turnbull, Annals of Statistics 24:25 (1996).
     """
     truth, values = _calibrated(labels, scores)
+    require_both(truth)
     abnormal, normal = np.sort(values[truth]), np.sort(values[~truth])
-    if not abnormal.size or not normal.size:
-        raise ValueError(f"labels: expected both classes, got {abnormal.size} abnormal and {normal.size} normal")
     candidates = np.unique(values)
     hits = abnormal.size - np.searchsorted(abnormal, candidates, side="left").astype(np.int64)
     cleared = np.searchsorted(normal, candidates, side="left").astype(np.int64)
@@ -95,8 +94,7 @@ def threshold_of_equal_error(labels: ArrayLike, scores: ArrayLike) -> float:
 
 def _calibrated(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     truth, values = labelled_scores(labels, scores)
-    if values.min() < 0.0 or values.max() > 1.0:
-        raise ValueError("scores: expected calibrated scores in [0, 1], got a value outside")
+    require_probabilities(values)
     return truth, values
 
 

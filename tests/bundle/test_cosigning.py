@@ -62,7 +62,26 @@ def test_overlay_is_signed_too(tmp_path: Path) -> None:
     signed = cosigning.with_signatures(path, [rooted.RELEASE[1]])
 
     assert signed.raw == test_overlay.signed(keys=rooted.RELEASE[:2])
+    assert signed.title == "decision overlay 3 for tiny"
     assert len(overlay.verify(signed.raw, trust=rooted.trust()).accepted) == 2
+
+
+def test_overlay_that_no_device_takes_is_not_signed(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.overlay", test_overlay.forged(surplus=1))
+
+    with pytest.raises(BundleError) as caught:
+        cosigning.with_signatures(path, [tiny.OTHER])
+
+    assert str(caught.value) == f"{path}: surplus: unknown key"
+
+
+def test_root_that_breaks_a_rule_is_not_signed() -> None:
+    raw = rooted.forged({**rooted.tree(rooted.trust().root), "version": 0}, rooted.ROOT)
+
+    with pytest.raises(BundleError) as caught:
+        cosigning.root_with_signatures(raw, [rooted.NEXT_ROOT], source="root.json")
+
+    assert str(caught.value) == "root.json: version: expected `int` >= 1, value 0"
 
 
 def test_root_is_no_overlay(tmp_path: Path) -> None:

@@ -7,12 +7,13 @@ import pty
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edgemed.bundle import keys, roles, trust, trusted
-from edgemed.bundle.root import Role
+from edgemed.bundle import dsse, keys, roles, trust, trusted
+from edgemed.bundle.root import Role, payload_of
 from edgemed.cli import main
 from tests.bundle import rooted, tiny
 
@@ -76,6 +77,34 @@ def test_root_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
         f"threshold   1 of 1\n            {rooted.THRESHOLD.public.keyid}\n"
         f"revocation  0\nsigned by   {rooted.ROOT.public.keyid}\n"
     )
+
+
+def test_root_that_lacks_signatures_is_shown_to_those_who_will_sign(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signer = rooted.RELEASE[0]
+    (home / "root-1.json").write_bytes(rooted.first(signers=[signer]))
+
+    code, out, err = ran(capsys, "keys", "root", "show", "root-1.json")
+
+    assert code == 0
+    assert out.endswith(f"signed by   {signer.public.keyid}\n")
+    assert err == (
+        f"not yet enough signatures: root-1.json: signed by {signer.public.keyid[:16]}, expected 1 of the root keys "
+        f"of root 1 {rooted.ROOT.public.keyid[:16]}, got 0; have it signed by those that are missing: "
+        "'edgemed keys root sign root-1.json'\n"
+    )
+
+
+def test_root_that_was_altered_is_not_shown(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sealed = dsse.parse(rooted.first(), kind=roles.PAYLOAD_TYPE, source="x")
+    other = payload_of(version=2, keys=rooted.KEYS, thresholds=rooted.NEEDED)
+    (home / "root-1.json").write_bytes(dsse.with_signatures(replace(sealed, payload=other), []))
+
+    code, out, err = ran(capsys, "keys", "root", "show", "root-1.json")
+
+    assert (code, out) == (5, "")
+    assert err.endswith("is invalid, the document was altered; get it again\n")
 
 
 def test_bundle_verifies_once_enough_have_signed(capsys: pytest.CaptureFixture[str]) -> None:

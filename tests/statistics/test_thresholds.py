@@ -110,7 +110,7 @@ REFUSALS = {
     ),
     "sensitivity-of-logits": (
         lambda: statistics.threshold_for_sensitivity([1], [-2.5], 0.9),
-        "scores: expected calibrated scores in [0, 1], got a value outside",
+        "scores: expected values in [0, 1], got a value outside",
     ),
     "no normal": (
         lambda: statistics.threshold_for_specificity([1], [0.5], 0.9),
@@ -126,7 +126,7 @@ REFUSALS = {
     ),
     "logits": (
         lambda: statistics.threshold_of_equal_error([1, 0], [2.5, -1.0]),
-        "scores: expected calibrated scores in [0, 1], got a value outside",
+        "scores: expected values in [0, 1], got a value outside",
     ),
 }
 
