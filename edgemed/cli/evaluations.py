@@ -83,6 +83,7 @@ def _of_bundle(name: str, recipe: str | Recipe | None, trusted: tuple[Path, ...]
 
 def _of_run(folder: Path, recipe: str | None) -> Candidate:
     from edgemed import files
+    from edgemed.imaging import out_of_fold
     from edgemed.training import recipe as recipes
     from edgemed.training import run as runs
     from edgemed.training.evaluate import Trained
@@ -94,6 +95,12 @@ def _of_run(folder: Path, recipe: str | None) -> Candidate:
     done, wanted = len(run.history), run.recipe.fit.epochs
     if done < wanted:
         raise ConfigError(f"{folder}: trained for {done} of {wanted} epochs; finish it with edgemed train --resume")
+    if run.folds is not None:
+        # Its counts may happen to be those of the recipe's own division, its images are not.
+        raise ConfigError(
+            f"{folder}: is one of {run.folds} folds, and was trained on images of the recipe's validation; read the "
+            f"folds' answers in {folder.parent / out_of_fold.FILE}, or evaluate a run trained without --folds"
+        )
     from edgemed.cli import extras
 
     extras.load("train")

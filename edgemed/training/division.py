@@ -39,11 +39,6 @@ class Division:
     groups: tuple[str, ...]
     prepared: Prepared
 
-    @property
-    def moved(self) -> int:
-        """Return how many images went to validation with their group."""
-        return self.prepared.moved_to_validation
-
     def named(self, split: str) -> NDArray[np.int64]:
         """Return the indices of ``train``, ``validation`` or ``test``.
 

@@ -36,7 +36,7 @@ from edgemed.training.evaluation.whole import Evaluation
 from edgemed.training.out_of_distribution import OodReport
 from edgemed.training.recipe import Recipe
 
-__all__ = ["SPLITS", "Asked", "Selected", "Trained", "division_of", "evaluate", "select"]
+__all__ = ["SPLITS", "Asked", "Selected", "Trained", "division_of", "evaluate", "require_own_division", "select"]
 
 SPLITS = ("train", "validation", "test")
 _TRAINING = "evidence/training.json"
@@ -69,11 +69,13 @@ class Selected:
         indices: (n,) into the data set, sorted.
         validation: those of validation; None for ``test``, whose selection looks at no other image.
         groups: one an image of the data set, near-duplicates joined where the recipe says so.
+        division: into train and validation; likewise.
     """
 
     indices: NDArray[np.int64]
     validation: NDArray[np.int64] | None
     groups: tuple[str, ...]
+    division: Trained | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,16 +133,27 @@ def select(dataset: Dataset, recipe: Recipe, split: str, *, trained: Trained | N
         raise ConfigError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}{hint}")
     if split == "test":
         indices = division.test_indices(dataset, recipe.data.splits)
-        return Selected(indices=indices, validation=None, groups=dataset.groups)
+        return Selected(indices=indices, validation=None, groups=dataset.groups, division=None)
     seed = recipes.division_seed(recipe)
     found = division.divide(dataset, recipe.data.splits, seed=seed)
     now = Trained(seed=seed, train_images=len(found.train), validation_images=len(found.validation))
-    if trained is not None and now != trained:
+    chosen = Selected(indices=found.named(split), validation=found.validation, groups=found.groups, division=now)
+    require_own_division(chosen, recipe, trained=trained, name=name)
+    return chosen
+
+
+def require_own_division(chosen: Selected, recipe: Recipe, *, trained: Trained | None, name: str) -> None:
+    """Return when images were divided as a subject's own were, as far as either is known; ``name`` is the subject's.
+
+    Raises:
+        ConfigError: the subject was trained on another division.
+    """
+    now = chosen.division
+    if now is not None and trained is not None and now != trained:
         raise ConfigError(
-            f"{recipe.name}: divides the data into {_worded(now)}; {name} was trained on {_worded(trained)}; give the "
-            "recipe it was trained by with --recipe, and its data with --data"
+            f"{recipe.name}: divides the data into {_worded(now)}; {name} was trained on "
+            f"{_worded(trained)}; give the recipe it was trained by with --recipe, and its data with --data"
         )
-    return Selected(indices=found.named(split), validation=found.validation, groups=found.groups)
 
 
 def evaluate(

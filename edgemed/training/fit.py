@@ -104,10 +104,12 @@ def train_on(
     begun: Run | None,
     curves: Path | None,
     progress: Progress,
+    folds: int | None = None,
 ) -> Run:
-    """Train on planes that are prepared; ``begun`` is the run that ``out`` holds. As `train` else."""
+    """Train on planes that are prepared; ``begun`` is the run that ``out`` holds, ``folds`` as in `Run`."""
     known = distillation.load(teachers, recipe, split) if teachers else None
-    run = runs.described(recipe, folder, split, pretrained=pretrained, teachers=() if known is None else known.digests)
+    digests = () if known is None else known.digests
+    run = runs.described(recipe, folder, split, pretrained=pretrained, teachers=digests, folds=folds)
     if begun is not None:
         run = runs.continued(begun, run, out)
     if len(run.history) < recipe.fit.epochs:

@@ -2,6 +2,8 @@
 
 ``OUT/fold-K`` is an ordinary run folder of each fold, whose validation is that fold; ``OUT/out_of_fold.json`` holds the
 answers, by which operating points are chosen. Each fold resumes like a run; folds that are done are not trained again.
+Where the recipe selects an epoch by its validation, a fold's answers chose the epoch that gave them: ``select: last``
+keeps them out of every choice.
 
     run = folds.train(recipe, data_folder, Path("runs/cxr-folds"), count=5)
 """
@@ -91,6 +93,7 @@ def train(
             begun=begun[fold],
             curves=None if curves is None else _place(curves, fold),
             progress=report,
+            folds=count,
         )
         found.append(run)
         answers.append(_answered(place, apart.validation, recipe))

@@ -68,6 +68,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         versions: of Python and the libraries.
         environment: system, processor and devices that it was begun on; empty in a run older than it.
         command: of the process that began it; likewise.
+        folds: of the cross-validation that it belongs to, one of which is its validation; None for a run of its own.
     """
 
     schema: Literal[1]
@@ -84,6 +85,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     environment: dict[str, str] = {}
     command: tuple[str, ...] = ()
     prepared: Prepared = Prepared()
+    folds: int | None = None
     history: tuple[Epoch, ...] = ()
     best_epoch: int | None = None
 
@@ -145,7 +147,13 @@ def separation(recipe: Recipe) -> str:
 
 
 def described(
-    recipe: Recipe, folder: Path, split: TrainingData, *, pretrained: Path | None, teachers: tuple[str, ...] = ()
+    recipe: Recipe,
+    folder: Path,
+    split: TrainingData,
+    *,
+    pretrained: Path | None,
+    teachers: tuple[str, ...] = (),
+    folds: int | None = None,
 ) -> Run:
     """Return a run without an epoch: what is about to be trained, on what, from which weights and teachers."""
     return Run(
@@ -158,6 +166,7 @@ def described(
         validation_digest=data.digest(split.validation),
         moved_to_validation=split.moved,
         prepared=split.prepared,
+        folds=folds,
         pretrained_sha256=None if pretrained is None else files.sha256_file(pretrained),
         teachers=teachers,
         versions=_versions(),

@@ -40,6 +40,14 @@ def test_folds_leave_a_run_each_and_are_summed_up(folder: Path, capsys: pytest.C
     assert (run.recipe.fit.seed, run.recipe.data.division_seed) == (9, 3)
     assert sorted(path.name for path in (folder / "curves").iterdir()) == ["fold-0", "fold-1"]
 
+    # One that the recipe's own validation was trained on is not evaluated on it.
+    fold = folder / "run" / "fold-1"
+    assert main(["evaluate", str(fold)]) == 2
+    assert capsys.readouterr().err.endswith(
+        f"edgemed: {fold}: is one of 2 folds, and was trained on images of the recipe's validation; "
+        f"read the folds' answers in {folder / 'run' / 'out_of_fold.json'}, or evaluate a run trained without --folds\n"
+    )
+
 
 REFUSED = {
     "teacher without distillation": (

@@ -42,7 +42,7 @@ def test_given_validation_pulls_whole_groups_out_of_train() -> None:
     divided = division.divide(dataset, Splits(train="train", validation="val", test="test"), seed=0)
     assert divided.validation.tolist() == [0, 1, 2, 3]
     assert divided.train.tolist() == [4, 5, 6, 7]
-    assert divided.moved == 2
+    assert divided.prepared.moved_to_validation == 2
 
 
 def test_split_of_one_label_is_refused() -> None:

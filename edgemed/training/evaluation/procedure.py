@@ -159,8 +159,8 @@ def _prepared(candidate: Candidate, request: Request, other: Candidate | None, r
     subgroups.require_attributes(request.attributes, dataset.attributes)
     split = request.split or ("validation" if candidate.screener is None else "test")
     chosen = _selected(candidate, dataset, split)
-    if other is not None and other.trained is not None and split != "test":
-        evaluate.select(dataset, candidate.recipe, split, trained=other.trained, name=other.title)
+    if other is not None:
+        evaluate.require_own_division(chosen, candidate.recipe, trained=other.trained, name=other.title)
     return _Work(dataset=dataset, chosen=chosen, split=split, report=report)
 
 

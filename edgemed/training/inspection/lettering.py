@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgemed.imaging import intensity
 from edgemed.imaging.frame import Frame
 
 __all__ = ["Box", "boxes"]
@@ -44,7 +45,7 @@ def boxes(frame: Frame) -> tuple[Box, ...]:
     """Return where letters of the longest suspected word stand, from left to right; empty without a suspicion."""
     if min(frame.pixels.shape) < _SMALLEST_PX:
         return ()
-    pixels = np.asarray(frame.pixels >> (frame.bits - 8), dtype=np.uint8)
+    pixels = intensity.to_8_bits(frame.pixels, bits=frame.bits)
     factor = -(-max(pixels.shape) // _LONGEST_PX)
     if factor > 1:
         size = (max(1, pixels.shape[1] // factor), max(1, pixels.shape[0] // factor))

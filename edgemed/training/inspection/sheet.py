@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.errors import ImageError
+from edgemed.imaging import intensity
 from edgemed.training.inspection.check import Checked
 from edgemed.training.inspection.curves import curves
 from edgemed.training.inspection.subject import Subject
-from edgemed.training.inspection.traits import eight_bits
 
 __all__ = ["png"]
 
@@ -101,9 +101,10 @@ def _tile(index: int, subject: Subject) -> Canvas:
     """Return a picture fitted into a tile, with the boxes of suspected text."""
     tile = np.full((_TILE_PX, _TILE_PX, 3), 128, np.uint8)
     try:
-        pixels = eight_bits(subject.listing.read(index))
+        frame = subject.listing.read(index)
     except ImageError:  # gone since it was read; its tile stays gray
         return tile
+    pixels = intensity.to_8_bits(frame.pixels, bits=frame.bits)
     scale = _TILE_PX / max(pixels.shape)
     rows, columns = (max(1, round(side * scale)) for side in pixels.shape)
     small = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST)

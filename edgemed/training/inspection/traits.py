@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.errors import ImageError
-from edgemed.imaging.frame import Frame
+from edgemed.imaging import intensity
 from edgemed.training import likeness
 from edgemed.training.inspection import lettering
 from edgemed.training.inspection.lettering import Box
 from edgemed.training.sources.listing import Listing
 
-__all__ = ["Traits", "eight_bits", "measure"]
+__all__ = ["Traits", "measure"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,7 +80,7 @@ def measure(listing: Listing, *, progress: Callable[[], None] = lambda: None) ->
         except ImageError as err:
             faults[index] = str(err)
         else:
-            pixels = eight_bits(frame)
+            pixels = intensity.to_8_bits(frame.pixels, bits=frame.bits)
             sizes[index], bits[index], coloured[index] = frame.pixels.shape, frame.bits, frame.coloured_fraction
             histograms[index] = np.bincount(pixels.ravel(), minlength=256) / pixels.size
             sharpness[index] = _sharpness(pixels)
@@ -99,11 +99,6 @@ def measure(listing: Listing, *, progress: Callable[[], None] = lambda: None) ->
         digests=tuple(digests),
         letters=tuple(letters),
     )
-
-
-def eight_bits(frame: Frame) -> NDArray[np.uint8]:
-    """Return the pixels of a frame by their eight highest significant bits."""
-    return np.asarray(frame.pixels >> (frame.bits - 8), dtype=np.uint8)
 
 
 def _sharpness(pixels: NDArray[np.uint8]) -> float:
