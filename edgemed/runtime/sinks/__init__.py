@@ -20,8 +20,8 @@ works again, is told once.
     print(opened.statistics())
 """
 
+from edgemed.runtime.sinks.delivery import Statistics
 from edgemed.runtime.sinks.opened import Sinks, open_all
 from edgemed.runtime.sinks.spec import SinkSpec, parse
-from edgemed.runtime.sinks.worker import Statistics
 
 __all__ = ["SinkSpec", "Sinks", "Statistics", "open_all", "parse"]

@@ -1,77 +1,34 @@
-"""What a sink is to those who feed it, and how it says that it could not deliver.
+"""What a sink is to those who open and feed it.
 
-Rules: a sink may block, for it has a thread of its own; it never holds back an error: what it could not deliver is a
-`DeliveryError`, one for each line.
+A sink that is fed by a thread of its own, `edgemed.runtime.worker`, may block; what feeds it may not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from edgemed.errors import EdgemedError
+from edgemed.runtime.worker import Counts, Tell
 
-__all__ = ["Channel", "Counts", "DeliveryError", "Settings", "Sink", "Surroundings", "Tell"]
-
-Tell = Callable[[str], None]
-"""Takes one sentence for people; called from the threads of sinks too."""
-
-
-class DeliveryError(EdgemedError):
-    """A line could not be delivered; the next one may be."""
+__all__ = ["Channel", "Settings", "Statistics", "Surroundings"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
-    """What became of the documents of one sink.
+class Statistics:
+    """The counts of one sink, see `edgemed.runtime.worker.Counts`; ``name`` is its text."""
 
-    Attributes:
-        delivered: taken by whom they were meant for.
-        dropped: pushed out of a full queue, or still waiting in memory when the sink was closed.
-        failed: tried in vain.
-        waiting: not tried yet; after a close, what a queue on disk keeps for the next start.
-    """
-
-    delivered: int = 0
-    dropped: int = 0
-    failed: int = 0
-    waiting: int = 0
-
-
-class Sink(Protocol):
-    """The end of one line of delivery; used by one thread, but for `abort`."""
-
-    def deliver(self, line: bytes) -> None:
-        """Deliver one document, JSON without a line's end.
-
-        Raises:
-            DeliveryError: it could not be delivered.
-        """
-        ...
-
-    def settle(self) -> None:
-        """Make what was delivered durable; called whenever nothing is waiting.
-
-        Raises:
-            DeliveryError: what was delivered may be lost.
-        """
-        ...
-
-    def abort(self) -> None:
-        """End a delivery that is under way; called from another thread, when the time to close is up."""
-        ...
-
-    def close(self) -> None:
-        """Let go of what is held; called once, last."""
-        ...
+    name: str
+    delivered: int
+    dropped: int
+    failed: int
+    waiting: int
 
 
 class Channel(Protocol):
-    """A sink with its queue and its thread."""
+    """A sink with its queue and its thread; documents are JSON without a line's end."""
 
-    def offer(self, line: bytes) -> None:
+    def offer(self, line: bytes, /) -> None:
         """Take one document; never blocks."""
         ...
 

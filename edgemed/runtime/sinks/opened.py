@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
 from edgemed import schema
-from edgemed.runtime.sinks import worker
-from edgemed.runtime.sinks.delivery import Channel, Surroundings, Tell
+from edgemed.runtime import worker
+from edgemed.runtime.sinks.delivery import Channel, Statistics, Surroundings
 from edgemed.runtime.sinks.spec import SinkSpec
-from edgemed.runtime.sinks.worker import Statistics
+from edgemed.runtime.worker import Tell
 
 __all__ = ["Sinks", "open_all"]
 
@@ -61,7 +62,7 @@ class Sinks:
 
     def statistics(self) -> tuple[Statistics, ...]:
         """Return the counts of each sink, in the order of the specs."""
-        return tuple(worker.joined(spec.name, channel.counts()) for spec, channel in self._channels)
+        return tuple(Statistics(name=spec.name, **asdict(channel.counts())) for spec, channel in self._channels)
 
 
 def open_all(

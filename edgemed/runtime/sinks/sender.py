@@ -12,11 +12,10 @@ import threading
 from collections.abc import Callable
 from typing import Protocol
 
-from edgemed.runtime.sinks import worker
-from edgemed.runtime.sinks.delivery import Counts, Tell
+from edgemed.runtime import worker
 from edgemed.runtime.sinks.post import Answer, Verdict
 from edgemed.runtime.sinks.spool import Entry, Spool
-from edgemed.runtime.sinks.worker import Worker
+from edgemed.runtime.worker import Counts, Tell, Worker
 
 __all__ = ["Posts", "Queued", "pause_s"]
 

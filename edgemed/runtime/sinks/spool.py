@@ -27,7 +27,7 @@ from pathlib import Path
 
 from edgemed import files
 from edgemed.errors import ConfigError, EdgemedError
-from edgemed.runtime.sinks.delivery import DeliveryError
+from edgemed.runtime.worker import DeliveryError
 
 __all__ = ["Bounds", "Entry", "Spool"]
 

@@ -11,9 +11,9 @@ import sys
 from dataclasses import dataclass
 
 from edgemed.errors import ConfigError
-from edgemed.runtime.sinks.delivery import Channel, DeliveryError, Surroundings
+from edgemed.runtime.sinks.delivery import Channel, Surroundings
 from edgemed.runtime.sinks.options import Options
-from edgemed.runtime.sinks.worker import Worker
+from edgemed.runtime.worker import DeliveryError, Worker
 
 __all__ = ["Stdout", "StdoutSettings", "read"]
 
