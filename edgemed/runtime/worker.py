@@ -101,7 +101,8 @@ class Worker(Generic[Item]):
             name: of the sink, for sentences.
             tell: takes them.
             waiting: items that may wait, at least 1.
-            gather_s: how long the queue must stay empty before what was delivered is settled.
+            gather_s: how long after a delivery it is settled, with those that have followed; 0 for as soon as nothing
+                waits.
         """
         self._sink, self._name, self._tell, self._limit = sink, name, tell, waiting
         self._gather_s = gather_s
@@ -163,13 +164,14 @@ class Worker(Generic[Item]):
         self._tell(f"{self._name}: did not end within {within_s:.2g} s; {left} documents were dropped")
 
     def _run(self) -> None:
-        unsettled = 0
+        unsettled, due = 0, 0.0
         while True:
-            item = self._next(self._gather_s if unsettled else None)
+            item = self._next(remaining(due) if unsettled else None)
             if item is not None:
-                self._attempt(item)
+                due = due if unsettled else deadline(self._gather_s)
                 unsettled += 1
-            if item is None or unsettled >= _SETTLE_EVERY or (not self._gather_s and not self._queue):
+                self._attempt(item)
+            if item is None or unsettled >= _SETTLE_EVERY or (not self._queue and not remaining(due)):
                 self._settle()
                 unsettled = 0
             if item is None and self._ended():
@@ -194,7 +196,7 @@ class Worker(Generic[Item]):
         try:
             self._sink.deliver(item)
         except DeliveryError as err:
-            self._fail(err, failed=1)
+            self._fail(err, failed=1 + err.lost)
             return
         self._sound = True
         with self._changed:
