@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from edgemed.errors import DeviceError
+from edgemed.records import ownership
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -182,3 +183,4 @@ def _keep_private(path: Path) -> None:
     """Make the file first, so that SQLite gives its logs the same mode."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        ownership.like_folder(path)

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from edgemed import files
 from edgemed.errors import DeviceError
+from edgemed.records import ownership
 
 __all__ = ["NOBODY", "Pseudonyms", "Subject", "read_or_make"]
 
@@ -104,6 +105,7 @@ def _make(path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     files.write_atomic(temporary, secrets.token_hex(_KEY_BYTES).encode() + b"\n", mode=0o600)
     try:
+        ownership.like_folder(temporary)
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
     finally:

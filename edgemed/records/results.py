@@ -2,7 +2,8 @@
 
     RECORDS/results.sqlite3      tables runs, results, changes; see `edgemed.records.database`
 
-Of an image only a keyed hash is kept (`edgemed.records.pseudonym`); no name of a file, and no reason that may quote one.
+Of an image only a keyed hash is kept (`edgemed.records.pseudonym`); no name of a file, and no reason that may quote
+one.
 
     with Recorder(folder / "results.sqlite3", key, Limits(), run=run, tell=print) as recorder:
         recorder.record({"frame": 0, "decision": "alert", "score": 0.93}, subject=Subject(path=path))
