@@ -193,6 +193,11 @@ class AuditLog:
         """Seal what was appended."""
         self.seal()
 
+    @property
+    def waiting(self) -> int:
+        """How many entries `seal` has still to write."""
+        return len(self._waiting)
+
     def append(self, kind: str, facts: Mapping[str, Fact], *, now: datetime) -> None:
         """Add an entry, which `seal` numbers and writes.
 

@@ -5,7 +5,7 @@
 Of an image only a keyed hash is kept (`edgemed.records.pseudonym`); no name of a file, and no reason that may quote
 one.
 
-    with Recorder(folder / "results.sqlite3", key, Limits(), run=run, tell=print) as recorder:
+    with Recorder(folder / "results.sqlite3", names, Limits(), run=run, tell=print) as recorder:
         recorder.record({"frame": 0, "decision": "alert", "score": 0.93}, subject=Subject(path=path))
 """
 
@@ -83,7 +83,7 @@ class Recorder:
     def __init__(
         self,
         path: Path,
-        key: Callable[[], bytes],
+        names: Callable[[], Pseudonyms],
         limits: Limits | None = None,
         *,
         run: Run,
@@ -94,14 +94,14 @@ class Recorder:
 
         Args:
             path: of the database; made if it is not there.
-            key: returns the device's key for pseudonyms, or raises `DeviceError`; called by the thread.
+            names: returns what makes pseudonyms, or raises `DeviceError`; called by the thread.
             limits: how much is kept.
             run: what judges.
             tell: takes a sentence when records fail, and when they work again.
             clock: seconds since 1970, as the device has it; it may jump.
         """
         self._clock = clock
-        sink = _Rows(path, key, limits or Limits(), run, clock)
+        sink = _Rows(path, names, limits or Limits(), run, clock)
         self._worker: Worker[_Item] = Worker(sink, name="records", tell=tell, waiting=_WAITING, gather_s=_GATHER_S)
 
     def __enter__(self) -> Recorder:
@@ -134,11 +134,10 @@ class _Rows:
     """The sink: items gather until `settle` writes them in one transaction; opened again where it had failed."""
 
     def __init__(
-        self, path: Path, key: Callable[[], bytes], limits: Limits, run: Run, clock: Callable[[], float]
+        self, path: Path, names: Callable[[], Pseudonyms], limits: Limits, run: Run, clock: Callable[[], float]
     ) -> None:
-        self._path, self._key, self._limits, self._run, self._clock = path, key, limits, run, clock
+        self._path, self._names, self._limits, self._run, self._clock = path, names, limits, run, clock
         self._connection: Connection | None = None
-        self._names: Pseudonyms | None = None
         self._run_id = 0
         self._pending: list[_Item] = []
         self._untrimmed = _TRIM_EVERY  # what an earlier process has left is trimmed at once
@@ -175,9 +174,8 @@ class _Rows:
         self._forget()
 
     def _write(self, items: Sequence[_Item]) -> None:
-        if self._names is None:
-            self._names = Pseudonyms(self._key())
-        rows = [_row(item, self._names) for item in items]
+        names = self._names()
+        rows = [_row(item, names) for item in items]
         if self._connection is None:
             self._connection = database.open_at(self._path)
         with database.transaction(self._connection):
