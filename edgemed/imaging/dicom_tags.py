@@ -108,7 +108,7 @@ def modality(dataset: Dataset) -> str | None:
 
 
 def instance(dataset: Dataset) -> str | None:
-    """Return SOPInstanceUID, or None when it is absent or empty; it identifies the image, and no message may quote it."""
+    """Return SOPInstanceUID, or None when it is absent or empty; it identifies the image: no message quotes it."""
     value = dataset.get("SOPInstanceUID")
     return str(value).strip() or None if isinstance(value, str) else None
 
