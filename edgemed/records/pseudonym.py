@@ -65,12 +65,15 @@ class Pseudonyms:
         """Read a file once for all frames of it that come one after the other."""
         with self._guard:
             if self._last is None or self._last[0] != path:
-                try:
-                    found = self._hashed(b"content\0" + files.sha256_file(path).encode())
-                except OSError:
-                    found = None
-                self._last = (path, found)
+                self._last = (path, self._of_content(path))
             return self._last[1]
+
+    def _of_content(self, path: Path) -> str | None:
+        try:
+            # Reading a camera or a pipe would take frames from who watches it, or wait for ever.
+            return self._hashed(b"content\0" + files.sha256_file(path).encode()) if path.is_file() else None
+        except OSError:
+            return None
 
     def _hashed(self, raw: bytes) -> str:
         return hmac.new(self._key, raw, "sha256").hexdigest()

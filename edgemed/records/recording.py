@@ -2,6 +2,7 @@
 
     STORE/records/results.sqlite3     `edgemed.records.results`
     STORE/records/audit/              `edgemed.records.log`
+    STORE/records/queues/             what waits for webhooks, `edgemed.runtime.sinks.spool`
     STORE/identity/records.key        the key for pseudonyms, made at first use
     STORE/identity/signing.key        the device's own, which signs the audit log
 
@@ -34,11 +35,12 @@ from edgemed.records.results import Limits, Recorder, Run
 from edgemed.runtime import worker
 from edgemed.runtime.worker import Tell
 
-__all__ = ["AUDIT", "RECORDS", "RESULTS", "Recording", "is_wanted", "signing_key"]
+__all__ = ["AUDIT", "QUEUES", "RECORDS", "RESULTS", "Recording", "is_wanted", "signing_key"]
 
 RECORDS = "records"
 AUDIT = f"{RECORDS}/audit"
 RESULTS = f"{RECORDS}/results.sqlite3"
+QUEUES = f"{RECORDS}/queues"
 _NO_KIND = re.compile(r"[^a-z0-9-]")
 _AUDITED = ("alert", "refused")
 
