@@ -234,7 +234,7 @@ class AuditLog:
             size = sum(len(line) + 1 for line in kept)
             if size < self._bounds.segment_bytes:
                 return older[-1], size
-        return self._folder / f"{first:020d}{reading.SUFFIX}", 0
+        return self._folder / reading.segment_name(first), 0
 
     def _next_head(self, seq: int, digest: str) -> Head:
         """Return the head over every line, from the oldest segment that stays."""

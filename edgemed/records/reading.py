@@ -24,7 +24,7 @@ from edgemed.errors import DeviceError, DigestError
 from edgemed.records import audit
 from edgemed.records.audit import Head, Verified
 
-__all__ = ["HEAD", "Whole", "lines", "number", "raw_head", "read", "segments", "torn_bytes", "verify"]
+__all__ = ["HEAD", "Whole", "lines", "number", "raw_head", "read", "segment_name", "segments", "torn_bytes", "verify"]
 
 HEAD = "head.dsse"
 SUFFIX = ".jsonl"
@@ -112,6 +112,11 @@ def raw_head(folder: Path) -> bytes:
 def segments(folder: Path) -> list[Path]:
     """Return the segments of a folder, oldest first."""
     return sorted(path for path in folder.glob(f"*{SUFFIX}") if path.stem.isdecimal())
+
+
+def segment_name(first: int) -> str:
+    """Return the name of the segment that begins with an entry."""
+    return f"{first:020d}{SUFFIX}"
 
 
 def number(segment: Path) -> int:
