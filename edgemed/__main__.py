@@ -1,7 +1,7 @@
 """The command ``edgemed``, also ``python -m edgemed``.
 
-What a workstation starts on a device, ``edgemed device receive --store DIR``, begins without the rest of the command
-line: the workstation waits for it.
+What a workstation starts on a device, ``edgemed device receive --store DIR``, and the health check that this starts in
+turn, ``python -m edgemed device probe --store DIR``, begin without the rest of the command line: they are waited for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ __all__ = ["main"]
 
 _OBJECTS = 50_000  # made until Python looks for garbage
 _RECEIVE = ["device", "receive", "--store"]
+_PROBE = ["device", "probe", "--store"]
 
 
 def main() -> int:
@@ -21,11 +22,13 @@ def main() -> int:
     gc.set_threshold(_OBJECTS)
     *words, last = sys.argv[1:] or [""]
     if words == _RECEIVE and last:
-        from pathlib import Path
-
         from edgemed.device import receive
 
-        return receive.main(Path(last))
+        return receive.main(last)
+    if words == _PROBE and last:
+        from edgemed.device import probe
+
+        return probe.main(last)
     from edgemed import cli
 
     return cli.main()

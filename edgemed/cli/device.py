@@ -130,7 +130,7 @@ def receive(store: Path | None = _STORE) -> None:
     from edgemed.device import places
     from edgemed.device import receive as receiving
 
-    receiving.receive(store or places.found(), sys.stdin.buffer, sys.stdout.buffer)
+    receiving.receive(str(store or places.found()), sys.stdin.buffer, sys.stdout.buffer)
 
 
 @app.command(cls=Once)

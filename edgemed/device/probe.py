@@ -1,9 +1,9 @@
 """The health check itself, as a program: load a bundle as this device would, replay its golden vectors, take times.
 
-    printf '120 FILE' | python -m edgemed.device.probe STORE
+    python -m edgemed device probe --store DIR < question.json
 
-It gets ready first, then reads from stdin, to its end, how many seconds it has and which file to check; nothing there
-is nothing to do. One line of JSON on stdout (`edgemed.device.health.Health`) and exit 0; else one line on stderr and
+It gets ready first, then reads from stdin, to its end, an `edgemed.device.health.Question`; nothing there is nothing to
+do. One line of JSON on stdout (`edgemed.device.health.Health`) and exit 0; else one line on stderr and
 the exit code of the error. It reads, and writes nothing. The times are taken on the frames of the golden vectors, the
 only ones at hand.
 """
@@ -22,14 +22,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from edgemed import files, schema, targets
+from edgemed import files, schema
 from edgemed.bundle.archive import Bundle
 from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
 from edgemed.device import store as stores
-from edgemed.device.health import Health, Stage
+from edgemed.device.health import Health, Question, Stage
 from edgemed.device.store import Store
 from edgemed.errors import EdgemedError, InstallError
-from edgemed.runtime import backends, golden
+from edgemed.runtime import backends, golden, selection
 from edgemed.runtime.golden import GoldenReport, Verdict
 from edgemed.runtime.screener import Screener
 from edgemed.targets import Budget, Target, Use
@@ -40,25 +40,26 @@ SAMPLES = 20
 CLEAR_SAMPLES, CLEAR_SHARE = 5, 0.25  # all of so many below this share of their limits: the rest would tell nothing
 _WARM_UP = 1  # the golden vectors have run through model and preprocessing before
 _TIME_LIMIT_S = 30.0  # a slow unit gives fewer samples
+_ORPHAN_LIMITS = 10  # times its limit that a check without the process that asked may last; that one may prolong it
 _EXCESS = 2  # samples above the limit that chance does not explain; see `edgemed.device.health`
 
 
-def main(arguments: Sequence[str] | None = None, *, stdin: BinaryIO | None = None) -> int:
+def main(store: str, *, stdin: BinaryIO | None = None) -> int:
     """Run the program; return 0, or the exit code of the error it printed."""
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    # The answer is waited for, and the process ends with it: the collections of Python's shutdown would take 50 ms.
+    atexit.register(gc.freeze)
     try:
-        opened = stores.open_store(Path(words[0]))
-        target = targets.load(opened.target)
+        opened = stores.open_store(Path(store))
         backends.preload()
-        limit_s, _, name = (stdin or sys.stdin.buffer).read().partition(b" ")
-        if not name:
+        line = (stdin or sys.stdin.buffer).read()
+        if not line:
             return 0
+        asked = schema.decode_json(line, Question, source="question", error=InstallError)
         # Should the process that asked be killed: this one ends by itself.
-        signal.alarm(math.ceil(float(limit_s)) + 1)
-        path = Path(os.fsdecode(name))
-        found = probe(
-            opened, files.read_bounded(path, limit_bytes=ENCRYPTED_LIMIT_BYTES, error=InstallError), path, target
-        )
+        signal.alarm(math.ceil(_ORPHAN_LIMITS * asked.limit_s))
+        path = Path(os.fsdecode(asked.path))
+        raw = files.read_bounded(path, limit_bytes=ENCRYPTED_LIMIT_BYTES, error=InstallError)
+        found = probe(opened, raw, path, asked.target)
     except EdgemedError as error:
         print(f"health: {error}", file=sys.stderr)
         return error.exit_code
@@ -75,8 +76,10 @@ def probe(store: Store, raw: bytes, source: Path, target: Target) -> Health:
         InstallError: its golden vectors lie outside the tolerance that it states for this platform.
         EdgemedError: it cannot be opened, loaded or run here.
     """
-    screener = Screener.open(store.verified(raw, source=source), target=target.id, threads=target.threads)
-    selected = screener.selection
+    bundle = store.verified(raw, source=source)
+    loaded = selection.open_model(bundle, target, threads=target.threads)
+    selected = loaded.selection
+    screener = Screener(bundle, loaded.interpreter, selected=selected)
     report = golden.replay(screener.bundle, screener.classifier.interpreter, member=selected.member)
     if report.verdict is Verdict.OUTSIDE:
         raise InstallError(_outside(report))
@@ -190,9 +193,3 @@ def _unmeasured(report: GoldenReport, times: Mapping[str, Sequence[float]]) -> l
     if not times["total"]:
         said.append("no latency was measured: the gates refuse the frames of the golden vectors")
     return said
-
-
-if __name__ == "__main__":
-    # The answer is waited for, and the process ends with it: the collections of Python's shutdown would take 50 ms.
-    atexit.register(gc.freeze)
-    sys.exit(main())

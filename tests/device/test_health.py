@@ -20,6 +20,8 @@ from edgemed.targets import Target
 from tests.device import made
 from tests.runtime import tiny
 
+TARGET = targets.load(made.TARGET)
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
@@ -50,7 +52,7 @@ def found(store: Store, path: Path) -> health.Health:
 
 
 def test_healthy_bundle_is_asked_in_a_process_of_its_own(store: Store, tmp_path: Path) -> None:
-    report = health.check(store, bundle(tmp_path))
+    report = health.check(store, bundle(tmp_path), target=TARGET)
 
     assert (report.golden, report.vectors, report.logit_lsb, report.allowed_logit_lsb) == ("within", 1, 0, 0)
     assert (report.member, report.backend) == ("model/int8.tflite", backends.available()[0])
@@ -91,7 +93,7 @@ def test_bundle_without_golden_vectors_fails(store: Store, tmp_path: Path) -> No
     path.write_bytes(tiny.raw_bundle(tiny.model()))
 
     with pytest.raises(InstallError) as caught:
-        health.check(store, path)
+        health.check(store, path, target=TARGET)
     assert str(caught.value) == (
         "golden/vectors.json: missing from the bundle; convert again to measure golden vectors"
     )
@@ -137,7 +139,7 @@ def test_child_that_gives_no_answer_is_a_failure(name: str, store: Store) -> Non
     code, message = CHILDREN[name]
 
     with pytest.raises(InstallError) as caught:
-        health.check(store, Path("a.edgemed"), command=(sys.executable, "-c", code))
+        health.check(store, Path("a.edgemed"), target=TARGET, command=(sys.executable, "-c", code))
     assert str(caught.value) == message
 
 
@@ -145,7 +147,7 @@ def test_check_that_cannot_be_started_is_a_failure(store: Store, tmp_path: Path)
     program = tmp_path / "none"
 
     with pytest.raises(DeviceError) as caught:
-        health.check(store, Path("a.edgemed"), command=(str(program),))
+        health.check(store, Path("a.edgemed"), target=TARGET, command=(str(program),))
     assert str(caught.value) == (
         f"{program}: cannot be started: No such file or directory; look at the device's memory and processes"
     )
@@ -162,7 +164,7 @@ def test_child_that_hangs_is_ended_with_all_that_it_started(store: Store, tmp_pa
 
     start = time.monotonic()
     with pytest.raises(InstallError) as caught:
-        health.check(store, Path("a.edgemed"), timeout_s=4.0, command=(sys.executable, "-c", code))
+        health.check(store, Path("a.edgemed"), target=TARGET, limit_s=4.0, command=(sys.executable, "-c", code))
 
     assert str(caught.value) == "the health check gave no answer within 4 s"
     assert time.monotonic() - start < 30
@@ -178,7 +180,7 @@ def test_answer_may_follow_what_native_libraries_print(store: Store) -> None:
     answer = schema.encode_json(made.HEALTHY).decode()
     code = f"print('INFO: delegate'); print({answer!r})"
 
-    assert health.check(store, Path("a"), command=(sys.executable, "-c", code)) == made.HEALTHY
+    assert health.check(store, Path("a"), target=TARGET, command=(sys.executable, "-c", code)) == made.HEALTHY
 
 
 def test_engines_get_the_time_that_building_them_takes() -> None:
@@ -190,8 +192,8 @@ def test_engines_get_the_time_that_building_them_takes() -> None:
 
 
 def test_program_names_what_is_wrong(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    order = io.BytesIO(f"10 {tmp_path}/none".encode())
-    assert probe.main([str(store.path)], stdin=order) == 7
+    asked = health.Question(limit_s=10.0, path=f"{tmp_path}/none".encode(), target=TARGET)
+    assert probe.main(str(store.path), stdin=io.BytesIO(schema.encode_json(asked))) == 7
     assert capsys.readouterr().err == (
         f"health: {tmp_path}/none: cannot be read: No such file or directory; check the path and its permissions\n"
     )

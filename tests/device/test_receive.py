@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 def received(store: Store, line: bytes) -> list[dict[str, Any]]:
     """Return the documents that answer one line of stdin."""
     answers = io.BytesIO()
-    receive.receive(store.path, io.BytesIO(line), answers)
+    receive.receive(str(store.path), io.BytesIO(line), answers)
     return [msgspec.json.decode(one) for one in answers.getvalue().splitlines()]
 
 

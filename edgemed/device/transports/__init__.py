@@ -5,6 +5,7 @@ returns) and never says that one is installed (the device does, in the document 
 lies in ``STORE/inbox`` under the digest of its bytes, so that an upload that was cut off goes on where it ended.
 
     async with ssh.connected(address, options) as session:
+        await session.wake()
         state = await session.probe(upload)
         await session.put(upload, offset=state.received_bytes, advance=print)
         installed = await session.install(upload)
@@ -123,6 +124,13 @@ class Transport(Protocol):
     @property
     def place(self) -> str:
         """Where the device is, for messages."""
+
+    async def wake(self) -> None:
+        """Have the device get ready for what comes; it need not be called, and nothing is written.
+
+        Raises:
+            DeviceError: the connection was lost.
+        """
 
     async def probe(self, upload: Upload) -> DeviceState:
         """Return what the device says of itself; nothing is written.

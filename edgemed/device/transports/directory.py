@@ -87,6 +87,9 @@ class Session:
         """The folder."""
         return str(self._folder)
 
+    async def wake(self) -> None:
+        """Do nothing: a folder is always ready."""
+
     async def probe(self, upload: Upload) -> DeviceState:
         """Return what can be known of a folder: how much room it has.
 
