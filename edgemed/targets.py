@@ -13,7 +13,6 @@ import enum
 import functools
 import platform
 from collections.abc import Mapping
-from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -247,4 +246,6 @@ def generic() -> Target:
 
 
 def _folder() -> Traversable:
+    from importlib import resources  # here: a device mostly gets its target from who read the file
+
     return resources.files("firmware_configs")

@@ -15,12 +15,13 @@ import gc
 import math
 import os
 import signal
-import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
+
+import numpy as np
 
 from edgemed import files, schema
 from edgemed.bundle.archive import Bundle
@@ -165,7 +166,7 @@ def _stages(times: Mapping[str, Sequence[float]], limits: Mapping[str, float]) -
     return tuple(
         Stage(
             stage=name,
-            p50_ms=round(statistics.median(times[name]), 4),
+            p50_ms=round(float(np.median(times[name])), 4),
             worst_ms=round(max(times[name]), 4),
             limit_ms=limit,
             over=sum(value > limit for value in times[name]),
