@@ -7,6 +7,7 @@ turn, ``python -m edgemed device probe --store DIR``, begin without the rest of 
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 __all__ = ["main"]
@@ -24,14 +25,21 @@ def main() -> int:
     if words == _RECEIVE and last:
         from edgemed.device import receive
 
-        return receive.main(last)
+        return _ended(receive.main(last))
     if words == _PROBE and last:
         from edgemed.device import probe
 
-        return probe.main(last)
+        return _ended(probe.main(last))
     from edgemed import cli
 
     return cli.main()
+
+
+def _ended(code: int) -> int:
+    """End the process with its answer, which is waited for: Python's own shutdown takes 10 ms and frees nothing."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ only ones at hand.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import math
 import os
 import signal
@@ -38,8 +36,7 @@ from edgemed.targets import Budget, Target, Use
 __all__ = ["SAMPLES", "main", "probe"]
 
 SAMPLES = 20
-CLEAR_SAMPLES, CLEAR_SHARE = 5, 0.25  # all of so many below this share of their limits: the rest would tell nothing
-_WARM_UP = 1  # the golden vectors have run through model and preprocessing before
+CLEAR_SAMPLES, CLEAR_SHARE = 3, 0.25  # all of so many below this share of their limits: the rest would tell nothing
 _TIME_LIMIT_S = 30.0  # a slow unit gives fewer samples
 _ORPHAN_LIMITS = 10  # times its limit that a check without the process that asked may last; that one may prolong it
 _EXCESS = 2  # samples above the limit that chance does not explain; see `edgemed.device.health`
@@ -47,8 +44,6 @@ _EXCESS = 2  # samples above the limit that chance does not explain; see `edgeme
 
 def main(store: str, *, stdin: BinaryIO | None = None) -> int:
     """Run the program; return 0, or the exit code of the error it printed."""
-    # The answer is waited for, and the process ends with it: the collections of Python's shutdown would take 50 ms.
-    atexit.register(gc.freeze)
     try:
         opened = stores.open_store(Path(store))
         backends.preload()
@@ -131,18 +126,19 @@ def _limits(budget: Budget) -> dict[str, float]:
 
 
 def _times(screener: Screener, limits: Mapping[str, float]) -> dict[str, list[float]]:
-    """Return the samples of each stage, in ms; none where the gates refuse the golden frames."""
+    """Return the samples of each stage, in ms; none where the gates refuse the golden frames.
+
+    No sample is set aside as a warm-up: the golden vectors have run through model and preprocessing before.
+    """
     bundle = screener.bundle
     vectors = golden.parse_vectors(bundle.members[golden.VECTORS])
     taken: dict[str, list[float]] = {stage: [] for stage in limits}
     start = time.monotonic()
-    for number in range(_WARM_UP + SAMPLES):
+    for number in range(SAMPLES):
         if (time.monotonic() - start > _TIME_LIMIT_S and len(taken["total"]) > 1) or _is_clear(taken, limits):
             break
-        sample = _sample(screener, bundle, vectors[number % len(vectors)])
-        if number >= _WARM_UP:
-            for name, value in sample.items():
-                taken[name].append(value)
+        for name, value in _sample(screener, bundle, vectors[number % len(vectors)]).items():
+            taken[name].append(value)
     return taken
 
 

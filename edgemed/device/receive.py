@@ -15,8 +15,6 @@ latest (`edgemed.device.probe`).
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import sys
 
@@ -76,7 +74,6 @@ def _answer(answers: BinaryIO, document: dict[str, Any]) -> None:
 
 def main(store: str) -> int:
     """Run the program without the start of the command line; return 0, or the exit code of the error it printed."""
-    atexit.register(gc.freeze)  # as `edgemed.cli.main`
     try:
         receive(store, sys.stdin.buffer, sys.stdout.buffer)
     except EdgemedError as error:

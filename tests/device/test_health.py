@@ -115,9 +115,9 @@ def test_stage_beyond_the_budget_is_named() -> None:
 def test_fast_unit_needs_fewer_samples() -> None:
     limits = {"infer": 10.0, "total": 20.0}
 
-    assert probe._is_clear({"infer": [2.4] * 5, "total": [4.9] * 5}, limits)
-    assert not probe._is_clear({"infer": [2.4] * 4, "total": [4.9] * 4}, limits)
-    assert not probe._is_clear({"infer": [2.4] * 5, "total": [4.9] * 4 + [5.0]}, limits)
+    assert probe._is_clear({"infer": [2.4] * 3, "total": [4.9] * 3}, limits)
+    assert not probe._is_clear({"infer": [2.4] * 2, "total": [4.9] * 2}, limits)
+    assert not probe._is_clear({"infer": [2.4] * 3, "total": [4.9] * 2 + [5.0]}, limits)
 
 
 CHILDREN = {
