@@ -253,4 +253,5 @@ def _print_report(report: FlashReport, *, json: bool) -> None:
         output.print_json({"result": report.result, "plan": report.plan, "device": answer})
         return
     lines = [("device", f"{report.plan.device} at {report.plan.place}"), ("bundle", report.plan.bundle)]
-    output.fields([*lines, ("digest", report.plan.digest), ("result", report.result)])
+    digest = report.plan.digest if installed is None else installed.digest
+    output.fields([*lines, ("digest", digest or "the device alone can tell"), ("result", report.result)])

@@ -26,7 +26,18 @@ from edgemed.device.store import Store
 from edgemed.errors import InstallError
 from edgemed.targets import Accelerator, Target
 
-__all__ = ["ANSWER_LIMIT_BYTES", "Check", "Health", "Question", "Stage", "TargetCheck", "asking", "check", "starved_s", "timeout_s"]
+__all__ = [
+    "ANSWER_LIMIT_BYTES",
+    "Check",
+    "Health",
+    "Question",
+    "Stage",
+    "TargetCheck",
+    "asking",
+    "check",
+    "starved_s",
+    "timeout_s",
+]
 
 ANSWER_LIMIT_BYTES = 256 << 10
 _SHOWN = 1000  # characters of what a failed child said

@@ -62,7 +62,7 @@ def receive(path: str, orders: BinaryIO, answers: BinaryIO) -> None:
             strict_latency=asked.strict_latency,
             check=check,
         )
-        _answer(answers, documents.installed(done))
+        _answer(answers, documents.installed(opened, done))
 
 
 def _answer(answers: BinaryIO, document: dict[str, Any]) -> None:

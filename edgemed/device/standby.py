@@ -15,11 +15,11 @@ import signal
 import subprocess
 import sys
 
+from edgemed.errors import DeviceError
+
 TYPE_CHECKING = False  # typing would keep the process that is to be started waiting
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-from edgemed.errors import DeviceError
 
 __all__ = ["PROBE", "started"]
 

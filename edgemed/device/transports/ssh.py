@@ -107,6 +107,8 @@ class Session:
             release_floors=state.release_floors,
             free_bytes=state.free_bytes,
             received_bytes=received,
+            unit=state.device,
+            opens_encrypted=state.opens_encrypted,
         )
 
     async def put(self, upload: Upload, *, offset: int, advance: Advance) -> None:
