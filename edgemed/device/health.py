@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -47,6 +47,7 @@ _ENGINE_TIMEOUT_S = 900.0  # TensorRT builds its engine when a model is first lo
 _STARVED_S = 1.0  # waits for a core that are shorter prolong nothing
 
 Milliseconds = Annotated[float, Meta(ge=0.0)]
+Starved = Callable[[int], float]  # process id -> seconds that it was ready to run while others had the cores
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,66 +128,6 @@ def timeout_s(target: Target) -> float:
     return _ENGINE_TIMEOUT_S if target.accelerator is Accelerator.TENSORRT else _TIMEOUT_S
 
 
-def check(
-    store: Store,
-    path: Path,
-    /,
-    *,
-    target: Target,
-    limit_s: float | None = None,
-    command: Sequence[str] = standby.PROBE,
-) -> Health:
-    """Return what a process of its own finds in a bundle file.
-
-    Args:
-        store: whose trust and target count.
-        path: the bundle.
-        target: what this device is.
-        limit_s: after which it counts as hanging; None takes `timeout_s` of the target.
-        command: the program; it gets the store, then on stdin a `Question`, and prints a `Health`, both as JSON.
-
-    Raises:
-        InstallError: golden vectors outside their tolerance, any other error of the bundle, a crash, a hang, a kill, or
-            an answer that is none.
-        DeviceError: the process cannot be started.
-    """
-    with standby.started([*command, str(store.path)]) as child:
-        return asking(child, limit_s=limit_s)(store, path, target=target)
-
-
-def asking(child: subprocess.Popen[bytes], *, limit_s: float | None = None) -> TargetCheck:
-    """Return the one check that a process does which was started for this store; its time begins with its work."""
-
-    def asked(_: Store, path: Path, /, *, target: Target) -> Health:
-        limit = timeout_s(target) if limit_s is None else limit_s
-        return _answer(child, Question(limit_s=limit, path=os.fsencode(path), target=target))
-
-    return asked
-
-
-def _answer(child: subprocess.Popen[bytes], question: Question) -> Health:
-    out, err = _said(child, schema.encode_json(question), question.limit_s)
-    if child.returncode != 0:
-        raise InstallError(_failure(child.returncode, err))
-    # The last line: a native library may write to stdout before.
-    last = out[-ANSWER_LIMIT_BYTES:].strip().rsplit(b"\n", 1)[-1]
-    return schema.decode_json(last, Health, source="health check", error=InstallError)
-
-
-def _said(child: subprocess.Popen[bytes], line: bytes, limit_s: float) -> tuple[bytes, bytes]:
-    """Return what a process writes until it ends; what it waits for a core comes on top of its time."""
-    granted = 0.0
-    left = limit_s
-    while True:
-        try:
-            return child.communicate(line, timeout=left)
-        except subprocess.TimeoutExpired as late:
-            left = starved_s(child.pid) - granted
-            if left < _STARVED_S:
-                raise InstallError(f"the health check gave no answer within {limit_s:g} s") from late
-            granted += left
-
-
 def starved_s(pid: int, *, proc: Path = Path("/proc")) -> float:
     """Return how many seconds a process was ready to run while others had the cores; 0 where the kernel does not count.
 
@@ -196,6 +137,70 @@ def starved_s(pid: int, *, proc: Path = Path("/proc")) -> float:
         return int((proc / str(pid) / "schedstat").read_bytes().split()[1]) / 1e9
     except (OSError, IndexError, ValueError):
         return 0.0
+
+
+def check(
+    store: Store,
+    path: Path,
+    /,
+    *,
+    target: Target,
+    limit_s: float | None = None,
+    starved: Starved = starved_s,
+    command: Sequence[str] = standby.PROBE,
+) -> Health:
+    """Return what a process of its own finds in a bundle file.
+
+    Args:
+        store: whose trust and target count.
+        path: the bundle.
+        target: what this device is.
+        limit_s: after which it counts as hanging; None takes `timeout_s` of the target.
+        starved: how long a process has waited for a core.
+        command: the program; it gets the store, then on stdin a `Question`, and prints a `Health`, both as JSON.
+
+    Raises:
+        InstallError: golden vectors outside their tolerance, any other error of the bundle, a crash, a hang, a kill, or
+            an answer that is none.
+        DeviceError: the process cannot be started.
+    """
+    with standby.started([*command, str(store.path)]) as child:
+        return asking(child, limit_s=limit_s, starved=starved)(store, path, target=target)
+
+
+def asking(
+    child: subprocess.Popen[bytes], *, limit_s: float | None = None, starved: Starved = starved_s
+) -> TargetCheck:
+    """Return the one check that a process does which was started for this store; its time begins with its work."""
+
+    def asked(_: Store, path: Path, /, *, target: Target) -> Health:
+        limit = timeout_s(target) if limit_s is None else limit_s
+        return _answer(child, Question(limit_s=limit, path=os.fsencode(path), target=target), starved)
+
+    return asked
+
+
+def _answer(child: subprocess.Popen[bytes], question: Question, starved: Starved) -> Health:
+    out, err = _said(child, schema.encode_json(question), question.limit_s, starved)
+    if child.returncode != 0:
+        raise InstallError(_failure(child.returncode, err))
+    # The last line: a native library may write to stdout before.
+    last = out[-ANSWER_LIMIT_BYTES:].strip().rsplit(b"\n", 1)[-1]
+    return schema.decode_json(last, Health, source="health check", error=InstallError)
+
+
+def _said(child: subprocess.Popen[bytes], line: bytes, limit_s: float, starved: Starved) -> tuple[bytes, bytes]:
+    """Return what a process writes until it ends; what it waits for a core comes on top of its time."""
+    granted = 0.0
+    left = limit_s
+    while True:
+        try:
+            return child.communicate(line, timeout=left)
+        except subprocess.TimeoutExpired as late:
+            left = starved(child.pid) - granted
+            if left < _STARVED_S:
+                raise InstallError(f"the health check gave no answer within {limit_s:g} s") from late
+            granted += left
 
 
 def _failure(code: int, err: bytes) -> str:

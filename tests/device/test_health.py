@@ -176,6 +176,34 @@ def test_child_that_hangs_is_ended_with_all_that_it_started(store: Store, tmp_pa
         time.sleep(0.02)
 
 
+def test_time_that_a_check_waits_for_a_core_is_not_its_own(store: Store, tmp_path: Path) -> None:
+    answer = schema.encode_json(made.HEALTHY).decode()
+    go = tmp_path / "go"
+    code = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\nprint({answer!r})"
+    asked: list[int] = []
+
+    def waited(pid: int) -> float:
+        asked.append(pid)
+        go.touch()  # the core is free now
+        return 30.0
+
+    program = (sys.executable, "-c", code)
+    found = health.check(store, Path("a"), target=TARGET, limit_s=0.1, starved=waited, command=program)
+    assert (found, len(asked)) == (made.HEALTHY, 1)
+
+
+SCHEDSTAT = {"busy": ("812 2500000000 7\n", 2.5), "uncounted": ("0 0 0\n", 0.0), "other": ("what\n", 0.0)}
+
+
+@pytest.mark.parametrize("name", SCHEDSTAT)
+def test_waiting_for_a_core_is_counted_by_the_kernel(name: str, tmp_path: Path) -> None:
+    text, expected = SCHEDSTAT[name]
+    (tmp_path / "17").mkdir()
+    (tmp_path / "17" / "schedstat").write_text(text, "ascii")
+    assert health.starved_s(17, proc=tmp_path) == expected
+    assert health.starved_s(18, proc=tmp_path) == 0.0
+
+
 def test_answer_may_follow_what_native_libraries_print(store: Store) -> None:
     answer = schema.encode_json(made.HEALTHY).decode()
     code = f"print('INFO: delegate'); print({answer!r})"
