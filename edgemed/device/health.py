@@ -201,6 +201,7 @@ def _said(child: subprocess.Popen[bytes], line: bytes, limit_s: float, starved: 
             if left < _STARVED_S:
                 raise InstallError(f"the health check gave no answer within {limit_s:g} s") from late
             granted += left
+            line = b""  # it is on its way already
 
 
 def _failure(code: int, err: bytes) -> str:
