@@ -75,7 +75,8 @@ def screen(
         screenings.require_folder(heatmaps, option="--heatmaps")
     for sentence in screener.absent:
         output.note(f"{screener.bundle.manifest.name}: {sentence}")
-    for sentence in screenings.about_selection(screener):
+    known = screenings.about_selection(screener)
+    for sentence in known:
         output.note(sentence)
     results: list[dict[str, Any]] = []
     try:
@@ -87,6 +88,9 @@ def screen(
             raise
         output.note(f"edgemed: {error}")
     finally:
+        for sentence in screenings.about_selection(screener):
+            if sentence not in known:  # an accelerator was lost meanwhile
+                output.note(sentence)
         _render(screener, results, json=json)
     raise typer.Exit(screenings.exit_code(results, fail_on_alert=fail_on_alert))
 
