@@ -1,8 +1,8 @@
 /* An Edge TPU made of nothing: a delegate with TFLite's external interface that takes a whole graph over.
 
    The file CONTROL (a path, given when compiled) holds a number: of inferences that it still answers, every int8 output
-   filled with 7; below 0 there is no device. TFLite's C structures are declared as far as they are
-   used, in the order of tensorflow/lite/core/c/common.h. */
+   filled with 7; -1 where there is no device; -2 where to open it ends the process. TFLite's C structures are declared
+   as far as they are used, in the order of tensorflow/lite/core/c/common.h. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -130,6 +130,7 @@ Delegate *tflite_plugin_create_delegate(char **keys, char **values, size_t count
     report("expected device=usb");
     return NULL;
   }
+  if (answers_left() == -2) abort(); /* as a library of another release may */
   if (answers_left() < 0) return NULL; /* without a word, as Google's library */
   delegate = calloc(1, sizeof *delegate);
   delegate->prepare = prepare;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ class EdgeTpu:
         """Fail every inference, and open no more."""
         self.control.write_text("-1")
 
+    def install(self, folder: Path) -> dict[str, str]:
+        """Put the library under its real name; return the environment in which a Linux process finds it."""
+        shutil.copy(self.library, folder / "libedgetpu.so.1")
+        return {"LD_LIBRARY_PATH": str(folder)}
+
     @property
     def delegate(self) -> Delegate:
         return Delegate(library=str(self.library), device="usb")
@@ -56,3 +62,12 @@ def built(folder: Path) -> EdgeTpu:
     words = [compiler, "-shared", "-fPIC", f'-DCONTROL="{tpu.control}"', str(SOURCE), "-o", str(tpu.library)]
     subprocess.run(words, check=True, capture_output=True)
     return tpu
+
+
+def runtime_is_here(library: str) -> bool:
+    """Return whether this machine has a real Edge TPU runtime, for tests of its absence."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

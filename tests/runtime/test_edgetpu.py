@@ -192,3 +192,31 @@ def test_program_tries_one_delegate(backend: str, tpu: EdgeTpu) -> None:
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout) == (0, f"{tpu.library} opens the Edge TPU on usb, with {backend}\n")
+
+
+def test_attempt_in_another_process_tells_what_that_one_found(backend: str, tpu: EdgeTpu) -> None:
+    with pytest.raises(InferenceError) as caught:
+        edgetpu.attempt(Delegate(library=str(tpu.library)), backend=backend)
+
+    assert str(caught.value).startswith(f"{tpu.library} opens no Edge TPU (expected device=usb): ")
+
+
+def test_attempt_outlives_a_library_that_ends_its_process(backend: str, tpu: EdgeTpu) -> None:
+    tpu.control.write_text("-2")
+
+    with pytest.raises(InferenceError) as caught:
+        edgetpu.attempt(tpu.delegate, backend=backend)
+
+    assert str(caught.value) == (
+        f"{tpu.library}: ended the process by signal 6; it and {backend} must be of one TensorFlow release: "
+        "install a libedgetpu built for it"
+    )
+
+
+def test_attempt_does_not_wait_for_ever(backend: str, tpu: EdgeTpu) -> None:
+    with pytest.raises(InferenceError) as caught:
+        edgetpu.attempt(tpu.delegate, backend=backend, timeout_s=0.001)
+
+    assert str(caught.value) == (
+        f"{tpu.library}: gave no answer within 0.001 s; unplug the Edge TPU and plug it in again"
+    )

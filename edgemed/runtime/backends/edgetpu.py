@@ -1,8 +1,8 @@
 """The Edge TPU's delegate: loaded into a back end, and what keeps it from computing, in plain words.
 
 Google's library says nothing of why it opens no device; the system knows whether one is there, and is asked for it.
-libedgetpu and the back end must be of one TensorFlow release: a pair that is not may end the process. As a program it
-tries one delegate, so that this ends the child alone:
+libedgetpu and the back end must be of one TensorFlow release: a pair that is not may end the process. `attempt` tries
+one in a process of its own, which is this module as a program:
 
     python -m edgemed.runtime.backends.edgetpu litert libedgetpu.so.1 usb
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import enum
 import importlib
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 from edgemed.errors import InferenceError
 from edgemed.runtime.interpreter import Delegate
 
-__all__ = ["Presence", "load", "main", "presence", "require_library"]
+__all__ = ["Presence", "attempt", "load", "main", "presence", "require_library"]
 
 _ENTRY_POINTS = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
 # Before the library has given it its firmware, and after: github.com/google-coral/libedgetpu, the USB driver's ids.
@@ -91,6 +92,28 @@ def load(library: Any, delegate: Delegate, *, look: Callable[[str | None], Prese
         raise InferenceError(f"{delegate.library} opens no Edge TPU{detail}: {advice}") from err
 
 
+def attempt(delegate: Delegate, *, backend: str, timeout_s: float = 30.0) -> None:
+    """Load the delegate in another process, which it may take down with it.
+
+    Raises:
+        InferenceError: it does not load, opens no device, or ends or holds up the process.
+    """
+    words = [sys.executable, "-m", __name__, backend, delegate.library, delegate.device or ""]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired as err:
+        raise InferenceError(
+            f"{delegate.library}: gave no answer within {timeout_s:g} s; unplug the Edge TPU and plug it in again"
+        ) from err
+    if done.returncode < 0:
+        raise InferenceError(
+            f"{delegate.library}: ended the process by signal {-done.returncode}; it and {backend} must be of one "
+            "TensorFlow release: install a libedgetpu built for it"
+        )
+    if done.returncode:
+        raise InferenceError(done.stdout.strip() or done.stderr.strip().rpartition("\n")[2])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Load a delegate into a back end and say on stdout what became of it; return 0 when it opened its device."""
     from edgemed.runtime import backends
@@ -98,11 +121,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     backend, library, device = sys.argv[1:] if arguments is None else arguments
     try:
         module = importlib.import_module(importlib.import_module(backends.BACKENDS[backend]).LIBRARY)
-        load(module, Delegate(library=library, device=device))
+        load(module, Delegate(library=library, device=device or None))
     except InferenceError as error:
         print(error)
         return error.exit_code
-    print(f"{library} opens the Edge TPU on {device}, with {backend}")
+    print(f"{library} opens the Edge TPU{' on ' + device if device else ''}, with {backend}")
     return 0
 
 
