@@ -73,6 +73,7 @@ def screen(
     if heatmaps is not None:
         screenings.require_folder(heatmaps, option="--heatmaps")
     opening.note_limits(screener)
+    known = screenings.about_selection(screener)
     results: list[dict[str, Any]] = []
     try:
         with closing(_shown(worklist.expand(inputs))) as paths:
@@ -83,6 +84,9 @@ def screen(
             raise
         output.note(f"edgemed: {error}")
     finally:
+        for sentence in screenings.about_selection(screener):
+            if sentence not in known:  # an accelerator was lost meanwhile
+                output.note(sentence)
         _render(screener, results, json=json)
         code = recordings.closed(recording, screenings.exit_code(results, fail_on_alert=fail_on_alert), asked=record)
     raise typer.Exit(code)
