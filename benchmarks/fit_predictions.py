@@ -20,13 +20,13 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from published import facts, machines, networks
-from published.facts import Row
-from published.machines import STARTS, Values
 from scipy.optimize import least_squares
 
 from edgemed.benchmark import figures, roofline
 from edgemed.benchmark.figures import Figure, Figures, Parameter, Setup
+from published import facts, machines, networks
+from published.facts import Row
+from published.machines import STARTS, Values
 
 WRITTEN = Path(__file__).resolve().parents[1] / "edgemed" / "benchmark" / figures.FILE
 NOISE = 0.12  # standard deviation of the logarithm that figures of different benches are taken to have
@@ -86,16 +86,29 @@ def document(rows: Sequence[Row]) -> Figures:
         made_by="benchmarks/fit_predictions.py",
         parameters=tuple(
             Parameter(
-                of=one.of, name=one.name, value=values[one.of, one.name], start=one.value, spread=one.spread,
+                of=one.of,
+                name=one.name,
+                value=values[one.of, one.name],
+                start=one.value,
+                spread=one.spread,
                 source=one.source,
             )
             for one in STARTS
         ),
         setups=tuple(
-            Setup(id=name, target=target, summary=summary, family=family, machine=machines.machine(name, values))
-            for name, (target, summary, family) in machines.SETUPS.items()
+            Setup(
+                id=name,
+                target=one.target,
+                summary=one.summary,
+                family=one.family,
+                predicts=one.predicts,
+                machine=machines.machine(name, values),
+            )
+            for name, one in machines.SETUPS.items()
         ),
-        figures=tuple(figure(row, values, None if row.excluded else without[networks.same(row.network)]) for row in rows),
+        figures=tuple(
+            figure(row, values, None if row.excluded else without[networks.same(row.network)]) for row in rows
+        ),
         unknown=dict(machines.UNKNOWN),
     )
 
@@ -125,8 +138,9 @@ def medians(found: Figures) -> tuple[float, float]:
 
 def report(found: Figures) -> None:
     for one in found.figures:
+        known = f"{one.setup:28} {one.network:24} {one.published_ms:8.2f} ms"
         left = f"left out {one.left_out_ms:9.2f} {one.left_out_error:+5.0%}" if one.left_out_ms else "not fitted"
-        print(f"{one.setup:28} {one.network:24} {one.published_ms:8.2f} ms  {one.predicted_ms:8.2f} {one.error:+5.0%}  {left}")
+        print(f"{known}  {one.predicted_ms:8.2f} {one.error:+5.0%}  {left}")
     fitted, left_out = medians(found)
     print(f"median absolute error: {fitted:.1%} fitted, {left_out:.1%} left out, limit {LIMIT:.0%}")
 

@@ -53,12 +53,8 @@ def yolox_s(plan: Plan, x: Plane) -> Plane:
     coarse = plan.conv(_csp(plan, coarse, 512, 1, shortcut=False), 256)
     middle = plan.conv(_csp(plan, plan.join(plan.enlarge(coarse), middle), 256, 1, shortcut=False), 128)
     fine = _csp(plan, plan.join(plan.enlarge(middle), fine), 128, 1, shortcut=False)
-    middle = _csp(
-        plan, plan.join(plan.conv(fine, 128, kernel=3, stride=2), middle), 256, 1, shortcut=False
-    )
-    coarse = _csp(
-        plan, plan.join(plan.conv(middle, 256, kernel=3, stride=2), coarse), 512, 1, shortcut=False
-    )
+    middle = _csp(plan, plan.join(plan.conv(fine, 128, kernel=3, stride=2), middle), 256, 1, shortcut=False)
+    coarse = _csp(plan, plan.join(plan.conv(middle, 256, kernel=3, stride=2), coarse), 512, 1, shortcut=False)
     found = [_decoupled(plan, plane) for plane in (fine, middle, coarse)]
     return Plane(1, 1, sum(one.values for one in found))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from published import machines, networks
 
 from edgemed.targets import Accelerator
+from published import machines, networks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,7 @@ _SETUPS: Mapping[tuple[str, str], str] = {
 }
 
 _BOXES = "it ends with boxes decoded and sorted on the CPU, which no screening model has"
+_NO_HOST = "neither host nor bus is stated"
 _FLOAT = "float32: edgemed runs int8 there"
 
 
@@ -56,7 +57,8 @@ def rows(path: Path) -> list[Row]:
         SystemExit: a row has no place in this file, or its network is not laid out.
     """
     devices = yaml.safe_load(path.read_text())["devices"]
-    return [row for device, known in devices.items() for row in _of(device, known.get("latency_ms") or [])]
+    listed = [row for device, known in devices.items() for row in _of(device, known.get("latency_ms") or [])]
+    return [*listed, *_series(devices["coral-usb"]["latency_calibration"])]
 
 
 def _of(device: str, listed: list[dict[str, Any]]) -> Iterator[Row]:
@@ -71,7 +73,20 @@ def _of(device: str, listed: list[dict[str, Any]]) -> Iterator[Row]:
             ms=float(one["ms"]),
             described=described,
             source=one["source"],
-            excluded=_excluded(setup, network, one["precision"]),
+            excluded=_excluded(setup, network, one),
+        )
+
+
+def _series(known: Mapping[str, Any]) -> Iterator[Row]:
+    """Yield the convolutions that fill an Edge TPU more and more: a test of what lies far from the fitted networks."""
+    for one in known["conv_5_layer_3x3_64x64_input"]:
+        yield Row(
+            setup=machines.SERIES,
+            network=networks.five_convolutions(one["macs"]),
+            ms=float(one["ms"]),
+            described="uint8",
+            source=known["source"],
+            excluded=_NO_HOST,
         )
 
 
@@ -83,7 +98,7 @@ def _setup(device: str, one: Mapping[str, Any]) -> str:
     raise SystemExit(f"{device}: {one['setup']!r}: no setup of benchmarks/published/machines.py stands for it")
 
 
-def _excluded(setup: str, network: str, precision: str) -> str | None:
-    if network.startswith("ssd") and machines.SETUPS[setup][2] is not Accelerator.NONE:
-        return _BOXES
-    return _FLOAT if precision == "fp32" else None
+def _excluded(setup: str, network: str, one: Mapping[str, Any]) -> str | None:
+    if network.startswith("ssd") and machines.SETUPS[setup].family is not Accelerator.NONE:
+        return f"{_BOXES}; its host is not stated" if one["setup"] in ("USB 3", "USB 2") else _BOXES
+    return _FLOAT if one["precision"] == "fp32" else None

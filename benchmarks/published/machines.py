@@ -38,8 +38,6 @@ class Peak:
     bytes_per_value: int
 
 
-_FACTS = "facts/devices.yaml"
-
 _ARRAY = (
     Start(
         of=EDGETPU,
@@ -56,7 +54,7 @@ _ARRAY = (
         name="depthwise_rows",
         value=16.0,
         spread=WIDE,
-        source="a guess between 1 and the 64 rows of the array (third-party estimate, github.com/n4hy/CoralDualEdgeTPU)",
+        source="a guess between 1 and the 64 rows of the array (third-party estimate, n4hy/CoralDualEdgeTPU)",
     ),
 )
 
@@ -116,22 +114,40 @@ STARTS: tuple[Start, ...] = (
 
 _OVERCLOCKED = 1.95 / 1.5  # GHz, of the published figures and of the board as sold
 
-SETUPS: Mapping[str, tuple[str | None, str, Accelerator]] = {
-    "coral-usb, x86-64 host": ("coral-usb", "x86-64 host, USB 3", Accelerator.EDGETPU),
-    "coral-usb, Raspberry Pi 4B": ("coral-usb", "Raspberry Pi 4B host, USB 3", Accelerator.EDGETPU),
-    "coral-usb, Raspberry Pi 3B+": ("coral-usb", "Raspberry Pi 3B+ host, USB 2", Accelerator.EDGETPU),
-    "coral-dev-board": ("coral-dev-board", "on the board", Accelerator.EDGETPU),
-    "jetson-nano": ("jetson-nano", "TensorRT, float16", Accelerator.TENSORRT),
-    "jetson-orin-nano": ("jetson-orin-nano", "TensorRT, int8, JetPack 5.1.2", Accelerator.TENSORRT),
-    "jetson-orin-nano, float16": (None, "TensorRT, float16, JetPack 5.1.2", Accelerator.TENSORRT),
-    "jetson-orin-nano, Super": ("jetson-orin-nano", "TensorRT, int8, Super mode", Accelerator.TENSORRT),
-    "raspberry-pi-4": ("raspberry-pi-4", "as sold; threads of the figures not stated", Accelerator.NONE),
-    "raspberry-pi-4, 1.95 GHz": (None, "overclocked to 1.95 GHz", Accelerator.NONE),
-    "raspberry-pi-5": ("raspberry-pi-5", "as sold; threads of the figures not stated", Accelerator.NONE),
-    "coral-dev-board, CPU": (None, "Cortex-A53 of the Coral Dev Board", Accelerator.NONE),
-    "x86-64 of 2019": (None, "desktop CPU of 2019", Accelerator.NONE),
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What a setup is; ``predicts`` where edgemed runs a model so, the others only help the fit."""
+
+    target: str | None
+    summary: str
+    family: Accelerator
+    predicts: bool = True
+
+
+_TPU, _RT, _NONE = Accelerator.EDGETPU, Accelerator.TENSORRT, Accelerator.NONE
+SERIES = "Edge TPU, host not stated"
+
+SETUPS: Mapping[str, Described] = {
+    "coral-usb, x86-64 host": Described(target="coral-usb", summary="x86-64 host, USB 3", family=_TPU),
+    "coral-usb, Raspberry Pi 4B": Described(target="coral-usb", summary="Raspberry Pi 4B host, USB 3", family=_TPU),
+    "coral-usb, Raspberry Pi 3B+": Described(target="coral-usb", summary="Raspberry Pi 3B+ host, USB 2", family=_TPU),
+    "coral-dev-board": Described(target="coral-dev-board", summary="on the board", family=_TPU),
+    SERIES: Described(target=None, summary="taken for an x86-64 host, USB 3", family=_TPU, predicts=False),
+    "jetson-nano": Described(target="jetson-nano", summary="TensorRT, float16", family=_RT),
+    "jetson-orin-nano": Described(target="jetson-orin-nano", summary="TensorRT, int8, JetPack 5.1.2", family=_RT),
+    "jetson-orin-nano, float16": Described(
+        target="jetson-orin-nano", summary="TensorRT, float16, JetPack 5.1.2", family=_RT, predicts=False
+    ),
+    "jetson-orin-nano, Super": Described(target="jetson-orin-nano", summary="TensorRT, int8, Super mode", family=_RT),
+    "raspberry-pi-4": Described(target="raspberry-pi-4", summary="as sold, threads not stated", family=_NONE),
+    "raspberry-pi-4, 1.95 GHz": Described(
+        target="raspberry-pi-4", summary="overclocked to 1.95 GHz", family=_NONE, predicts=False
+    ),
+    "raspberry-pi-5": Described(target="raspberry-pi-5", summary="as sold, threads not stated", family=_NONE),
+    "coral-dev-board, CPU": Described(target=None, summary="its Cortex-A53", family=_NONE, predicts=False),
+    "x86-64 of 2019": Described(target=None, summary="a desktop CPU", family=_NONE, predicts=False),
 }
-"""Each setup's target, what it is in words, and its family."""
 
 UNKNOWN: Mapping[str, str] = {
     "jetson-xavier-nx": "only its throughput in batches is published, and that is no latency of one picture",
@@ -142,15 +158,16 @@ UNKNOWN: Mapping[str, str] = {
 
 def machine(setup: str, values: Values) -> Machine:
     """Return the machine of a setup with these values of the fitted numbers."""
-    family = SETUPS[setup][2]
+    family = SETUPS[setup].family
     if family is Accelerator.EDGETPU:
+        host = "coral-usb, x86-64 host" if setup == SERIES else setup
         return Machine(
             rate_gmac_s=values[EDGETPU, "rate_gmac_s"],
             bandwidth_gb_s=values[EDGETPU, "bandwidth_gb_s"],
             operator_us=values[EDGETPU, "operator_us"],
             depthwise_rows=values[EDGETPU, "depthwise_rows"],
-            frame_ms=values[setup, "frame_ms"],
-            bus_mb_s=values[setup, "bus_mb_s"],
+            frame_ms=values[host, "frame_ms"],
+            bus_mb_s=values[host, "bus_mb_s"],
             sram_mib=8,  # coral.ai/docs/edgetpu/benchmarks
         )
     if family is Accelerator.TENSORRT:
@@ -161,6 +178,8 @@ def machine(setup: str, values: Values) -> Machine:
             operator_us=values[TENSORRT, "operator_us"],
             bytes_per_value=peak.bytes_per_value,
         )
-    is_overclocked = setup == "raspberry-pi-4, 1.95 GHz"
-    rate = values["raspberry-pi-4" if is_overclocked else setup, "rate_gmac_s"] * (_OVERCLOCKED if is_overclocked else 1)
+    if setup == "raspberry-pi-4, 1.95 GHz":
+        rate = values["raspberry-pi-4", "rate_gmac_s"] * _OVERCLOCKED
+    else:
+        rate = values[setup, "rate_gmac_s"]
     return Machine(rate_gmac_s=rate, bandwidth_gb_s=rate / values[CPU, "mac_per_byte"])

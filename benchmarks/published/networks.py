@@ -1,6 +1,6 @@
 """The networks by the names that the published figures give them.
 
-    load = networks.load("mobilenet_v2_1.0_224")
+load = networks.load("mobilenet_v2_1.0_224")
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
+from edgemed.benchmark.roofline import Load
 from published import classification, detection
 from published.plan import Plan, Plane
-
-from edgemed.benchmark.roofline import Load
 
 _LAID: Mapping[str, tuple[Callable[[Plan, Plane], Plane], int]] = {
     "mobilenet_v1_1.0_224": (classification.mobilenet_v1, 224),
@@ -27,6 +26,7 @@ _LAID: Mapping[str, tuple[Callable[[Plan, Plane], Plane], int]] = {
     "yolox_s_leaky": (detection.yolox_s, 640),
     "yolov8n_640": (detection.yolov8n, 640),
 }
+_SERIES = "five convolutions of "
 
 
 def names() -> tuple[str, ...]:
@@ -45,18 +45,30 @@ def load(name: str) -> Load:
     Raises:
         KeyError: it is not laid out here.
     """
-    lay, side = _LAID[name]
     plan = Plan()
-    picture = Plane(side, side, 3)
-    out = lay(plan, picture)
+    if name.startswith(_SERIES):
+        picture = Plane(64, 64, 3)
+        out = _laid_five(plan, picture, int(name.removeprefix(_SERIES)))
+    else:
+        lay, side = _LAID[name]
+        picture = Plane(side, side, 3)
+        out = lay(plan, picture)
     return Load(work=tuple(plan.work), ends=picture.values + out.values)
 
 
-@functools.cache
-def five_convolutions(filters: int) -> Load:
-    """Return five 3 x 3 convolutions of a 64 x 64 picture (EdgeTPU-QuantRL-Evaluation, CONV_MACs)."""
-    plan = Plan()
-    x = picture = Plane(64, 64, 3)
+def five_convolutions(multiply_adds: int) -> str:
+    """Return the name of five 3 x 3 convolutions of a 64 x 64 picture (EdgeTPU-QuantRL-Evaluation, CONV_MACs).
+
+    Raises:
+        ValueError: no number of filters below 1000 has as many multiply-adds.
+    """
+    for filters in range(1, 1000):
+        if 64 * 64 * 9 * filters * (3 + 4 * filters) == multiply_adds:
+            return f"{_SERIES}{filters}"
+    raise ValueError(f"expected the multiply-adds of five convolutions, got {multiply_adds}")
+
+
+def _laid_five(plan: Plan, x: Plane, filters: int) -> Plane:
     for _ in range(5):
         x = plan.conv(x, filters, kernel=3)
-    return Load(work=tuple(plan.work), ends=picture.values + x.values)
+    return x

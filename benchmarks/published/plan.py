@@ -26,6 +26,7 @@ class Plane(NamedTuple):
 
     @property
     def values(self) -> int:
+        """How many it holds."""
         return self.height * self.width * self.channels
 
 

@@ -3,7 +3,7 @@
 ``figures.json`` is written by ``benchmarks/fit_predictions.py``; nothing in it is measured by edgemed.
 
     known = figures.load()
-    known.setups_of("coral-usb")
+    known.predicting("coral-usb")
 """
 
 from __future__ import annotations
@@ -48,13 +48,15 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A machine that figures were published of; a target may have several, such as one per host.
 
     Attributes:
-        target: id of the target it stands for; None for a machine that is none and only helps the fit.
+        target: id of the target it is of; None for a machine that is none.
+        predicts: whether edgemed runs a model so; the others only help the fit.
     """
 
     id: Text
     target: Text | None
     summary: Text
     family: Accelerator
+    predicts: bool
     machine: Machine
 
 
@@ -105,13 +107,13 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     figures: tuple[Figure, ...]
     unknown: dict[str, str]
 
-    def setups_of(self, target: str) -> tuple[Setup, ...]:
-        """Return the setups that stand for a target, in the file's order."""
-        return tuple(one for one in self.setups if one.target == target)
+    def predicting(self, target: str) -> tuple[Setup, ...]:
+        """Return the setups of a target that a prediction is made for, in the file's order."""
+        return tuple(one for one in self.setups if one.target == target and one.predicts)
 
-    def of_setups(self, setups: tuple[Setup, ...]) -> tuple[Figure, ...]:
-        """Return the figures of some setups, in the file's order."""
-        wanted = {one.id for one in setups}
+    def of_target(self, target: str) -> tuple[Figure, ...]:
+        """Return the figures of all setups of a target, in the file's order."""
+        wanted = {one.id for one in self.setups if one.target == target}
         return tuple(one for one in self.figures if one.setup in wanted)
 
 

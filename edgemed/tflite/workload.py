@@ -1,7 +1,7 @@
 """How much work a graph is: per operator the multiply-adds and the values it reads and writes, from the file alone.
 
-    work = tflite.work(model)
-    sum(one.multiply_adds for one in work)
+work = tflite.work(model)
+sum(one.multiply_adds for one in work)
 """
 
 from __future__ import annotations
