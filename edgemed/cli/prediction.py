@@ -83,7 +83,7 @@ def _render(found: Prediction) -> None:
         narrow=(("setup", "predicted inference", "where it goes"), [_narrow(one) for one in found.estimates]),
     )
     output.table(
-        ("published", "setup", "ms", "fitted", "left out"),
+        ("published", "setup", "ms", "error", "left out"),
         [_published(one, found.target) for one in found.figures],
         title="Errors of the same formula where the answer is known:",
     )
