@@ -36,7 +36,9 @@ def test_figures_of_a_target_are_those_of_all_its_setups() -> None:
 
 
 def test_errors_are_those_of_predicted_over_published() -> None:
-    (one,) = [one for one in KNOWN.figures if one.setup == "coral-usb, x86-64 host" and one.network == "inception_v1_224"]
+    (one,) = [
+        one for one in KNOWN.figures if one.setup == "coral-usb, x86-64 host" and one.network == "inception_v1_224"
+    ]
 
     assert one.error == pytest.approx(one.predicted_ms / 3.06 - 1)
     assert one.left_out_error == pytest.approx((one.left_out_ms or 0.0) / 3.06 - 1)

@@ -6,11 +6,11 @@ import math
 from typing import Any
 
 import pytest
-from published import machines, networks
-from published.plan import Plan, Plane
 
 from edgemed import targets, tflite
 from edgemed.benchmark import figures, roofline
+from published import machines, networks
+from published.plan import Plan, Plane
 from tests.converters.compat.graphs import Graph
 
 # Multiply-adds and parameters, in millions, as published: the papers' tables, TensorFlow's and PyTorch's model pages
