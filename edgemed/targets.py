@@ -13,7 +13,6 @@ import enum
 import functools
 import platform
 from collections.abc import Mapping
-from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -187,15 +186,24 @@ def load(target_id: str) -> Target:
     Raises:
         ConfigError: no such id (the message lists them and the near match), or its file is wrong.
     """
-    known = available()
-    if target_id not in known:
-        hint = schema.near_match(target_id, list(known))
-        raise ConfigError(f"target: expected one of {', '.join(known)}, got {target_id!r}{hint}")
+    require(target_id)
     source = f"{target_id}.yaml"
     target = parse(_folder().joinpath(source).read_bytes(), source=source)
     if target.id != target_id:
         raise ConfigError(f"{source}: id: expected {target_id!r} like the file's name, got {target.id!r}")
     return target
+
+
+def require(target_id: str) -> None:
+    """Check that a target ships under this id, without reading its file.
+
+    Raises:
+        ConfigError: none does; the message lists them and the near match.
+    """
+    known = available()
+    if target_id not in known:
+        hint = schema.near_match(target_id, list(known))
+        raise ConfigError(f"target: expected one of {', '.join(known)}, got {target_id!r}{hint}")
 
 
 def available() -> tuple[str, ...]:
@@ -238,4 +246,6 @@ def generic() -> Target:
 
 
 def _folder() -> Traversable:
+    from importlib import resources  # here: a device mostly gets its target from who read the file
+
     return resources.files("firmware_configs")
