@@ -119,16 +119,22 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     total_p99_ms: Milliseconds
 
     def __post_init__(self) -> None:
-        parts = (
-            self.decode_p99_ms,
-            self.preprocess_p99_ms,
-            self.infer_p99_ms,
-            self.decide_p99_ms,
-            self.record_p99_ms,
-        )
+        parts = sum(limit for stage, limit in self.limits.items() if stage != "total")
         # A billionth of slack for decimal fractions that binary cannot hold.
-        if sum(parts) > self.total_p99_ms * (1 + 1e-9):
-            raise ValueError(f"stages sum to {sum(parts):g} ms, expected at most total_p99_ms {self.total_p99_ms:g}")
+        if parts > self.total_p99_ms * (1 + 1e-9):
+            raise ValueError(f"stages sum to {parts:g} ms, expected at most total_p99_ms {self.total_p99_ms:g}")
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """The limit of each stage and of the total, in ms, in the order of the stages."""
+        return {
+            "decode": self.decode_p99_ms,
+            "preprocess": self.preprocess_p99_ms,
+            "infer": self.infer_p99_ms,
+            "decide": self.decide_p99_ms,
+            "record": self.record_p99_ms,
+            "total": self.total_p99_ms,
+        }
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -31,6 +31,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _COMMANDS: Mapping[str, str | None] = {
     "demo": "Screen the sample images that ship with edgemed.",
     "screen": "Give each frame of your files a score and a decision.",
+    "watch": "Judge a stream while it runs: a clip, a folder being filled, a camera, a pipe.",
     "data": None,
     "train": "Train the float model of a recipe.",
     "convert": "Make it int8 and prove that it still screens.",

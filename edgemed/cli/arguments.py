@@ -11,7 +11,10 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-__all__ = ["Once", "path"]
+__all__ = ["THREADS", "Once", "path"]
+
+THREADS = 64
+"""Most that an inference may be given: more than any device has cores; back ends end the process at absurd numbers."""
 
 
 class Once(TyperCommand):

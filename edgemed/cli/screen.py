@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["screen"]
 
-_THREADS = 64  # more than any device has cores; back ends end the process at absurd numbers
-
 
 def screen(
     inputs: list[Path] = typer.Argument(
@@ -52,7 +50,7 @@ def screen(
     backend: str | None = typer.Option(
         None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model."
     ),
-    threads: int = typer.Option(1, min=1, max=_THREADS, help="Threads for the inference."),
+    threads: int = typer.Option(1, min=1, max=arguments.THREADS, help="Threads for the inference."),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
     fail_on_alert: bool = typer.Option(False, "--fail-on-alert", help="Exit 10 when any frame is an alert."),
 ) -> None:
@@ -63,20 +61,15 @@ def screen(
     """
     from contextlib import closing
 
-    from edgemed.cli import output, screenings
+    from edgemed.cli import opening, output, screenings
     from edgemed.runtime import worklist
 
-    if bundle is None:
-        screener = _from_store(store, [trusted, overlay, target], backend=backend, threads=threads)
-    else:
-        _require_none_of_store(store)
-        screener = _opened(bundle, trusted, overlay, target=target, backend=backend, threads=threads)
+    screener = opening.open_screener(
+        bundle, trusted, overlay, store=store, target=target, backend=backend, threads=threads
+    )
     if heatmaps is not None:
         screenings.require_folder(heatmaps, option="--heatmaps")
-    for sentence in screener.absent:
-        output.note(f"{screener.bundle.manifest.name}: {sentence}")
-    for sentence in screenings.about_selection(screener):
-        output.note(sentence)
+    opening.note_limits(screener)
     results: list[dict[str, Any]] = []
     try:
         with closing(_shown(worklist.expand(inputs))) as paths:
@@ -89,53 +82,6 @@ def screen(
     finally:
         _render(screener, results, json=json)
     raise typer.Exit(screenings.exit_code(results, fail_on_alert=fail_on_alert))
-
-
-def _from_store(store: Path | None, others: list[object], *, backend: str | None, threads: int) -> Screener:
-    """Return a screener for the active bundle of a store: that of the command line, or this device's."""
-    from edgemed.cli import output
-    from edgemed.device import places, screening
-
-    path = store or places.found()
-    if store is None and not places.has_store(path):
-        from edgemed import shipped
-
-        raise ConfigError(
-            "--bundle: expected a bundle, got none, and this device has no store with an active one; give a bundle "
-            f"file, or the name of one that ships with edgemed: {', '.join(shipped.names()) or 'none'}"
-        )
-    for name, given in zip(("--trust", "--overlay", "--target"), others, strict=True):
-        if given:
-            raise ConfigError(f"{name}: is of no use with a store, which has its own; leave it away, or give --bundle")
-    opened = screening.open_screener(path, backend=backend, threads=threads)
-    for sentence in opened.warnings:
-        output.note(f"edgemed: {sentence}")
-    return opened.screener
-
-
-def _require_none_of_store(store: Path | None) -> None:
-    if store is not None:
-        raise ConfigError("--store: is of no use with --bundle; give one of the two")
-
-
-def _opened(
-    bundle: str,
-    named: list[Path],
-    overlay: Path | None,
-    *,
-    target: str | None,
-    backend: str | None,
-    threads: int,
-) -> Screener:
-    """Return a screener for the bundle named on the command line."""
-    from edgemed.runtime.screener import Screener
-
-    root = None
-    if named:
-        from edgemed.bundle import trusted
-
-        root = trusted.from_files(named)
-    return Screener.open(bundle, trust=root, overlay=overlay, target=target, backend=backend, threads=threads)
 
 
 def _judge(screener: Screener, paths: Iterable[Path], folder: Path | None, results: list[dict[str, Any]]) -> None:

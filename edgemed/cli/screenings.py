@@ -26,6 +26,7 @@ __all__ = [
     "about_selection",
     "document",
     "exit_code",
+    "latency",
     "latency_cells",
     "lines",
     "narrow",
@@ -90,7 +91,7 @@ def result(found: Screening, heatmap: str | None) -> dict[str, Any]:
         "threshold": found.threshold,
         "reasons": found.reasons,
         "ood_distance": found.ood_distance,
-        "latency_ms": _latency(found.latency),
+        "latency_ms": latency(found.latency),
         "heatmap": heatmap,
     }
 
@@ -198,14 +199,15 @@ def _score(entry: dict[str, Any]) -> str:
     return f"{_cell(entry['score'], 3)}, {likely} {_cell(labels[likely], 3)}"
 
 
-def _latency(latency: Latency) -> dict[str, float | None]:
+def latency(found: Latency) -> dict[str, float | None]:
+    """Return the times of the stages in milliseconds, keys in the order of the contract."""
     stages = {
-        "decode": latency.decode_ms,
-        "preprocess": latency.preprocess_ms,
-        "infer": latency.infer_ms,
-        "decide": latency.decide_ms,
-        "record": latency.record_ms,
-        "total": latency.total_ms,
+        "decode": found.decode_ms,
+        "preprocess": found.preprocess_ms,
+        "infer": found.infer_ms,
+        "decide": found.decide_ms,
+        "record": found.record_ms,
+        "total": found.total_ms,
     }
     return {name: None if value is None else round(value, 4) for name, value in stages.items()}
 

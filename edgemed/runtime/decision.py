@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from edgemed import schema
 from edgemed.errors import BundleError
+from edgemed.runtime.temporal_rule import TemporalRule
 
 __all__ = [
     "Attained",
@@ -160,6 +161,8 @@ class DecisionRule(_Strict, frozen=True, kw_only=True):
         version: rises with every change of thresholds.
         model: digest of ``model/int8.tflite``.
         active: name of the operating point in force.
+        temporal: how the frames of a stream are taken together; None stands for `TemporalRule`'s defaults, which take
+            each frame by itself.
     """
 
     schema: Literal[1]
@@ -171,6 +174,7 @@ class DecisionRule(_Strict, frozen=True, kw_only=True):
     indeterminate: Zone
     quality: QualityLimits
     out_of_distribution: OutOfDistribution | None = None
+    temporal: TemporalRule | None = None
 
     def __post_init__(self) -> None:
         names = [point.name for point in self.operating_points]

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.tensors import TensorSpec
 
-__all__ = ["Interpreter", "Kernels", "Tensor"]
+__all__ = ["Interpreter", "Kernels", "OwnMemory", "Tensor"]
 
 Tensor: TypeAlias = "NDArray[np.int8] | NDArray[np.float32]"
 """What goes into a model and comes out: int8 with a scale, or float32 in real units, as its `TensorSpec` says."""
@@ -70,4 +70,17 @@ class Interpreter(Protocol):
         Raises:
             InferenceError: a tensor does not match its specification, or the back end failed.
         """
+        ...
+
+
+@runtime_checkable
+class OwnMemory(Protocol):
+    """What an interpreter may offer besides: its inputs written where they lie, without a copy."""
+
+    def memory(self, name: str) -> Tensor:
+        """Return an input's own memory, to be filled and given up before `run`; ask again each time."""
+        ...
+
+    def run(self) -> Mapping[str, Tensor]:
+        """Run once on what the inputs' memory holds; otherwise as `Interpreter.invoke`."""
         ...

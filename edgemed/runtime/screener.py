@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgemed import files, targets
 from edgemed.bundle import dsse, models, roles, trust
 from edgemed.bundle import overlay as overlays
@@ -25,6 +28,7 @@ from edgemed.bundle.manifest import MODEL
 from edgemed.errors import BundleError
 from edgemed.imaging import preprocess, quality
 from edgemed.imaging.frame import Frame
+from edgemed.imaging.scratch import Scratch
 from edgemed.runtime import decision, selection
 from edgemed.runtime.classifier import Classifier, Reading
 from edgemed.runtime.decision import Decision, DecisionRule, OodGauge
@@ -78,6 +82,7 @@ class Screener:
         _compare_outputs(bundle, interpreter)
         self.labels = manifest_labels(bundle.manifest, logits=self.classifier.count)
         self._gauge = _gauge(self.rule, self.classifier)
+        self._scratch = Scratch()
         self._clock = clock
 
     @classmethod
@@ -145,7 +150,7 @@ class Screener:
         if refusal is not None:
             latency = Latency(decode_ms=decode_ms, preprocess_ms=1e3 * (self._clock() - start))
             return refused(frame, self.rule, refusal=refusal, reasons=reasons, latency=latency)
-        plane = preprocess.apply(frame, self.preprocessing)
+        plane = self._plane(frame)
         planed = self._clock()
         outputs = self.classifier.infer(plane)
         inferred = self._clock()
@@ -168,8 +173,12 @@ class Screener:
         Raises:
             InferenceError: the back end failed.
         """
-        plane = preprocess.apply(frame, self.preprocessing)
-        return self._distance(self.classifier.read(self.classifier.infer(plane)))
+        return self._distance(self.classifier.read(self.classifier.infer(self._plane(frame))))
+
+    def _plane(self, frame: Frame) -> NDArray[np.uint8]:
+        """Return the input plane; it holds until the next one."""
+        self._scratch.reset()
+        return preprocess.plane(frame, self.preprocessing, self._scratch)
 
     def _before(self, frame: Frame) -> tuple[Refusal | None, tuple[str, ...]]:
         """Return what keeps the frame from the model, and why; the modality gate speaks first and alone."""

@@ -51,11 +51,27 @@ class SignatureInterpreter:
         """
         if inputs.keys() != self._input_index.keys():
             raise InferenceError(f"inputs: expected {sorted(self._input_index)}, got {sorted(inputs)}")
-        native = self._native
         try:
             for name, index in self._input_index.items():
                 # The library compares type and shape and raises ValueError where they differ.
-                native.set_tensor(index, inputs[name])
+                self._native.set_tensor(index, inputs[name])
+        except ValueError as err:
+            raise InferenceError(f"{self.backend}: inference failed: {err}") from err
+        return self.run()
+
+    def memory(self, name: str) -> Tensor:
+        """Return an input's own memory; the library refuses to run while somebody holds it."""
+        view: Tensor = self._native.tensor(self._input_index[name])()
+        return view
+
+    def run(self) -> dict[str, Tensor]:
+        """Run once on what the inputs' memory holds, and return copies of the outputs, by signature name.
+
+        Raises:
+            InferenceError: the library failed.
+        """
+        native = self._native
+        try:
             native.invoke()
             return {name: native.get_tensor(index) for name, index in self._output_index.items()}
         except (RuntimeError, ValueError) as err:
