@@ -76,7 +76,7 @@ def _document(store: Store, turns: Sequence[Turn], folder: Path) -> dict[str, An
     return {
         "bundles": [entry["bundle"] for entry in judged],
         "runtime": judged[0]["runtime"] if judged else None,
-        "store": {"target": store.target, "installs": [answers.installed(turn.installed) for turn in turns]},
+        "store": {"target": store.target, "installs": [answers.installed(store, turn.installed) for turn in turns]},
         "folder": folder,
         "results": results,
         "summary": screenings.summary(results),
