@@ -33,6 +33,7 @@ from converters import (
     translation,
     vectors,
 )
+from converters import quality as qualities
 from converters.answers import Answers
 from converters.artifact import Artifact
 from converters.calibration import Calibration
@@ -44,6 +45,7 @@ from edgemed import schema
 from edgemed.bundle import models
 from edgemed.bundle.manifest import ArtifactDocument, Description
 from edgemed.errors import ConfigError
+from edgemed.imaging.gates import Gates
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.out_of_fold import OutOfFold
 from edgemed.imaging.preprocess import Preprocessing, encode
@@ -66,6 +68,7 @@ def convert(
     gate: Gate,
     description: Description,
     quality: decision.QualityLimits,
+    gates: Gates | None = None,
     facts: card.Facts,
     out_of_fold: OutOfFold | None = None,
     mode: Mode = Mode.QAT,
@@ -88,6 +91,7 @@ def convert(
         gate: what is promised, and how much may be lost.
         description: what the model is for.
         quality: limits before inference.
+        gates: which further limits are fitted to train.
         facts: about data and training, for the model card.
         out_of_fold: answers over train and validation of fold models of the same recipe, which choose the thresholds
             and steady the calibration; see `converters.operating` and `converters.scaling`.
@@ -131,7 +135,7 @@ def convert(
         Data(train=train, validation=validation, parts=parts, preprocessing=preprocessing, labels=labels, folds=folds),
         gate=gate,
         mode=mode,
-        quality=quality,
+        quality=qualities.fitted(quality, gates, train),
         asked=Asked(peers=peers, others=emitted.comparable),
     )
     parity.require(judged.parity, judged.flips)

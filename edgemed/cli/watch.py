@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgemed.records.recording import Recording
     from edgemed.runtime.screener import Screener
     from edgemed.runtime.sources.arrival import Source
-    from edgemed.runtime.stream import Policy, Stream
+    from edgemed.runtime.stream import Gate, Policy, Stream
 
 __all__ = ["watch"]
 
@@ -112,13 +112,21 @@ def _watched(
     from edgemed.cli import recordings, watching
     from edgemed.runtime.stream import Stream
 
-    with Stream(source, screener, policy=policy) as stream, watching.signals(stream):
+    with Stream(source, screener, policy=policy, gate=_gate(screener)) as stream, watching.signals(stream):
         observers = [*_observers(stream, as_json=as_json), sent]
         for item in recordings.items(stream, recording):
             for observer in observers:
                 observer.see(item)
     damaged = stream.statistics.unreadable and not (source.live or source.returns)
     return _DAMAGED if damaged else 0
+
+
+def _gate(screener: Screener) -> Gate | None:
+    """Return what refuses frames for those before them, where the bundle says so."""
+    from edgemed.imaging.frozen import Frozen
+
+    allowed = screener.rule.quality.max_frozen_frames
+    return None if allowed is None else Frozen(max_frames=allowed).reasons
 
 
 def _observers(stream: Stream, *, as_json: bool) -> list[Observer]:

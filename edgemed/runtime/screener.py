@@ -82,6 +82,8 @@ class Screener:
         _compare_outputs(bundle, interpreter)
         self.labels = manifest_labels(bundle.manifest, logits=self.classifier.count)
         self._gauge = _gauge(self.rule, self.classifier)
+        upright = self.rule.quality.upright
+        self._pose = None if upright is None else upright.pose()
         self._scratch = Scratch()
         self._clock = clock
 
@@ -157,6 +159,9 @@ class Screener:
             return refused(frame, self.rule, refusal=refusal, reasons=reasons, latency=latency)
         plane = self._plane(frame)
         planed = self._clock()
+        if reasons := quality.plane_reasons(plane, self.rule.quality, self._pose):
+            latency = Latency(decode_ms=decode_ms, preprocess_ms=1e3 * (self._clock() - start))
+            return refused(frame, self.rule, refusal=Refusal.QUALITY, reasons=reasons, latency=latency)
         outputs = self.classifier.infer(plane)
         inferred = self._clock()
         judged = self._judged(self.classifier.read(outputs))
