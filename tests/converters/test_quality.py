@@ -17,7 +17,9 @@ GIVEN = QualityLimits(min_side_px=16, max_side_px=512, min_contrast=0.01, max_co
 
 @pytest.fixture
 def train(rng: np.random.Generator) -> LabelledPlanes:
-    ramp = np.linspace(40, 180, 64)[:, None] + np.linspace(0, 40, 64)[None]
+    ramp = np.full((64, 64), 40.0)
+    ramp[:, :16] += 120
+    ramp[48:, :] += 60
     planes = np.clip(ramp + rng.normal(0, 12, (300, 64, 64)), 0, 255).astype(np.uint8)
     return LabelledPlanes(
         planes=planes,

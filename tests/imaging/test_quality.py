@@ -129,10 +129,11 @@ def test_blurred_plane_is_told_apart_whatever_its_contrast(rng: np.random.Genera
 
 
 def upright(rng: np.random.Generator) -> np.ndarray:
-    """A plane that looks different whichever way it is held: bright at the top, brighter at the left."""
-    rows, columns = np.mgrid[:64, :64]
-    noise = rng.integers(0, 20, (64, 64))
-    return np.clip(200 - 2 * rows - columns + noise, 0, 255).astype(np.uint8)
+    """A plane that looks different whichever way it is held: an L of light, whose corner is the brightest."""
+    plane = rng.integers(20, 40, (64, 64))
+    plane[:, :16] += 120
+    plane[48:, :] += 60
+    return plane.astype(np.uint8)
 
 
 WRONG = {
