@@ -2,8 +2,8 @@
 
     python -m benchmarks.quality_gates DATA        (DATA holds chest_xray_224, breast_ultrasound_256 and ood_images)
 
-Limits are fitted to the train split of a recipe, as `edgemed convert` does; validation and changed copies of it are then
-judged. Test images are not read. Writes benchmarks/results/quality_gates.{json,md}.
+Limits are fitted to the train split of a recipe, as `edgemed convert` does; validation and changed copies of it are
+then judged. Test images are not read. Writes benchmarks/results/quality_gates.{json,md}.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from edgemed.runtime.quality_limits import Upright, upright
 __all__ = ["fitted"]
 
 _MOST_FRAMES = 1000  # that are read again for their grey levels: enough for a share of a few thousandths
-_ROOM = 0.8  # of the level and the sharpness at the quantile
-_SATURATED_ROOM = 0.01
+_ROOM = 0.6  # of the level and the sharpness at the quantile: exposure is the unit's, and models are trained to bear it
+_SATURATED_ROOM = 0.1
 _MARGIN_ROOM = 0.05  # of a difference of correlations
 
 

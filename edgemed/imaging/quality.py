@@ -233,8 +233,9 @@ def _of_levels(got: Levels, limits: QualityLimitsLike) -> list[str]:
 
 
 def _variance(pixels: NDArray[np.uint8] | NDArray[np.int16]) -> float:
-    values = pixels.ravel().astype(np.int64)
-    return float(int(values.dot(values)) * values.size - int(values.sum()) ** 2) / values.size**2
+    # OpenCV adds integers in float64: exact below 2**53, which no plane reaches.
+    total, squares = int(cv2.sumElems(pixels)[0]), int(cv2.norm(pixels, cv2.NORM_L2SQR))
+    return (squares * pixels.size - total**2) / pixels.size**2
 
 
 def _correlation(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
