@@ -348,7 +348,9 @@ def test_results_are_frozen() -> None:
     assert not found.evidence.flags.writeable
 
 
-@pytest.mark.parametrize(("kind", "bits"), [(np.uint8, 8), (np.uint16, 12)], ids=["8 bits", "12 bits"])
+@pytest.mark.parametrize(
+    ("kind", "bits"), [(np.uint8, 8), (np.uint16, 12), (np.uint16, 16)], ids=["8 bits", "12 bits", "16 bits"]
+)
 @pytest.mark.parametrize("shape", [(700, 900), (900, 700)], ids=["broad", "high"])
 def test_no_picture_is_allocated_after_the_first_frame(kind: Any, bits: int, shape: tuple[int, int]) -> None:
     steps = [
