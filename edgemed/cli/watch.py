@@ -52,7 +52,9 @@ def watch(
     backend: str | None = typer.Option(
         None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model."
     ),
-    threads: int = typer.Option(1, min=1, max=arguments.THREADS, help="Threads for the inference."),
+    threads: int | None = typer.Option(
+        None, min=1, max=arguments.THREADS, help="Threads for the inference. Default: the target's."
+    ),
     raw: str | None = typer.Option(
         None, metavar="WIDTHxHEIGHT[:DEPTH]", help="Raw frames on stdin; DEPTH is gray8 (default) or gray16."
     ),

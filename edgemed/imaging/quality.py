@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.imaging import intensity
-from edgemed.imaging.frame import Frame
+from edgemed.imaging.frame import Frame, Pixels
+from edgemed.imaging.scratch import Scratch
 
 __all__ = [
     "THUMBNAIL_PX",
@@ -40,6 +41,7 @@ THUMBNAIL_PX = 16
 
 # Rows that grey levels are counted on; a blank picture is blank on a sample of them too.
 _SAMPLED_ROWS = 256
+_OF_ROWS = 8
 # What was done to a picture, and what undoes it.
 _TURNS: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
     "turned by 90 degrees counter-clockwise": partial(np.rot90, k=-1),
@@ -127,9 +129,9 @@ class Pose:
     margin: float
 
 
-def reasons(frame: Frame, limits: QualityLimitsLike) -> tuple[str, ...]:
+def reasons(frame: Frame, limits: QualityLimitsLike, *, scratch: Scratch | None = None) -> tuple[str, ...]:
     """Return why a frame must not be judged, each with what to do; empty when nothing speaks against it."""
-    found = [*_of_size(frame, limits), *_of_levels(levels(frame), limits)]
+    found = [*_of_size(frame, limits), *_of_levels(frame, limits, scratch)]
     if frame.coloured_fraction > limits.max_coloured_fraction:
         found.append(
             f"coloured: {frame.coloured_fraction:.1%} of the pixels, at most {limits.max_coloured_fraction:.1%} "
@@ -153,11 +155,11 @@ def plane_reasons(plane: NDArray[np.uint8], limits: QualityLimitsLike, pose: Pos
     return tuple(found)
 
 
-def levels(frame: Frame) -> Levels:
+def levels(frame: Frame, *, scratch: Scratch | None = None) -> Levels:
     """Return what the grey levels say, counted on every k-th row, k = max(1, rows // 256)."""
-    sample = frame.pixels[:: max(1, frame.pixels.shape[0] // _SAMPLED_ROWS)]
-    counts = intensity.histogram(sample, bits=frame.bits)
-    low, high = intensity.percentile_levels(counts, low_percent=1.0, high_percent=99.0)
+    sample, scratch = _sample(frame), scratch or Scratch()
+    counts = intensity.histogram(sample, bits=frame.bits, scratch=scratch)
+    low, high = intensity.percentile_levels(counts, low_percent=1.0, high_percent=99.0, scratch=scratch)
     top = (1 << frame.bits) - 1
     saturated = int(counts[-(1 << (frame.bits - 8)) :].sum())
     return Levels(low=low, high=high, top=top, saturated=saturated / sample.size)
@@ -212,7 +214,12 @@ def _of_size(frame: Frame, limits: QualityLimitsLike) -> list[str]:
     return found
 
 
-def _of_levels(got: Levels, limits: QualityLimitsLike) -> list[str]:
+def _of_levels(frame: Frame, limits: QualityLimitsLike, scratch: Scratch | None) -> list[str]:
+    """Return what the grey levels say; where contrast alone matters, a look at few rows is enough for most frames."""
+    contrast_alone = limits.min_bright_level is None and limits.max_saturated_fraction is None
+    if contrast_alone and _least_spread(frame) >= limits.min_contrast:
+        return []
+    got = levels(frame, scratch=scratch)
     found = []
     if got.spread < limits.min_contrast:
         found.append(
@@ -230,6 +237,26 @@ def _of_levels(got: Levels, limits: QualityLimitsLike) -> list[str]:
             f"{limits.max_saturated_fraction:.1%} allowed; decrease gain or exposure"
         )
     return found
+
+
+def _sample(frame: Frame) -> Pixels:
+    return frame.pixels[:: max(1, frame.pixels.shape[0] // _SAMPLED_ROWS)]
+
+
+def _least_spread(frame: Frame) -> float:
+    """Return what the spread of `levels` is at the least, by every 8th of its rows in 256 classes of grey levels.
+
+    Where more than 1 % of the whole sample lies at or below a level in these rows alone, the 1st percentile is no
+    higher; the 99th likewise.
+    """
+    sample = _sample(frame)
+    few = sample[::_OF_ROWS]
+    below = np.cumsum(cv2.calcHist([few], [0], None, [256], [0, 1 << frame.bits]).ravel())
+    percent = sample.size / 100.0
+    low = int(below.searchsorted(percent, side="right"))
+    high = int(below.searchsorted(few.size - percent, side="left"))
+    width = 1 << (frame.bits - 8)
+    return (high * width - ((low + 1) * width - 1)) / ((1 << frame.bits) - 1)
 
 
 def _variance(pixels: NDArray[np.uint8] | NDArray[np.int16]) -> float:

@@ -22,7 +22,7 @@ from edgemed.runtime import screening
 from edgemed.runtime.decision import DecisionRule
 from edgemed.runtime.screening import Screening
 
-__all__ = ["FrameScreener", "Outcome", "expand", "screen"]
+__all__ = ["FrameScreener", "Outcome", "expand", "screen", "screen_one"]
 
 
 class FrameScreener(Protocol):
@@ -68,15 +68,28 @@ def screen(
         clock: seconds, rising; for the decode time.
     """
     for number, path in enumerate(paths, start=1):
-        for result, frame in _one(screener, path, read, clock):
-            yield Outcome(number=number, screening=result, frame=frame)
+        yield from screen_one(screener, path, number=number, read=read, clock=clock)
+
+
+def screen_one(
+    screener: FrameScreener,
+    given: Path | Frame,
+    *,
+    number: int,
+    read: Callable[[Path], Iterator[Frame]] = readers.read,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Outcome]:
+    """Yield one outcome per frame of one input, at least one; ``number`` is the input's."""
+    path = Path(given.source) if isinstance(given, Frame) else given
+    frames = iter([given]) if isinstance(given, Frame) else read(given)
+    for result, frame in _one(screener, path, frames, clock):
+        yield Outcome(number=number, screening=result, frame=frame)
 
 
 def _one(
-    screener: FrameScreener, path: Path, read: Callable[[Path], Iterator[Frame]], clock: Callable[[], float]
+    screener: FrameScreener, path: Path, frames: Iterator[Frame], clock: Callable[[], float]
 ) -> Iterator[tuple[Screening, Frame | None]]:
     """Yield the results of one file; a failure to read ends it with a refused one."""
-    frames = read(path)
     index = 0
     while True:
         start = clock()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgemed.imaging import quality
@@ -79,6 +79,27 @@ def test_spread_is_the_share_of_the_range(low: int, span: int, bits: int) -> Non
     pixels = np.full((10, 10), low, np.uint16)
     pixels[:, 5:] = high
     assert quality.levels(Frame(pixels=pixels, bits=bits, source="test")).spread == (high - low) / top
+
+
+@settings(max_examples=60)
+@given(
+    shape=st.tuples(st.integers(1, 700), st.integers(1, 60)),
+    bits=st.integers(8, 16),
+    span=st.floats(0.0, 1.0),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_look_at_few_rows_promises_no_more_than_all_of_them_hold(
+    shape: tuple[int, int], bits: int, span: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    top = 1 + int(span * ((1 << bits) - 1))
+    pixels = rng.integers(0, top, shape, dtype=np.uint8 if bits == 8 else np.uint16)
+    pixels[: shape[0] // 3] //= 4  # not every row is like the others
+    frame = Frame(pixels=pixels, source="test", bits=bits)
+    limits = Limits(min_side_px=1, max_side_px=4096, min_contrast=0.2)
+
+    assert quality._least_spread(frame) <= quality.levels(frame).spread
+    assert bool(quality.reasons(frame, limits)) is (quality.levels(frame).spread < 0.2)
 
 
 DIM = Frame(pixels=GOOD.pixels // 8, source="test")
