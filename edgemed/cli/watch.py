@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ import typer
 from edgemed.cli import arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+
     from edgemed.cli.watching import Observer
     from edgemed.runtime.screener import Screener
     from edgemed.runtime.sources.arrival import Source
-    from edgemed.runtime.stream import Policy, Stream
+    from edgemed.runtime.stream import Policy
 
 __all__ = ["watch"]
 
@@ -64,6 +68,12 @@ def watch(
     give_up: float | None = typer.Option(
         None, min=0.0, metavar="SECONDS", help="End when the source stays away so long. Default: try for ever."
     ),
+    video: Path | None = typer.Option(
+        None,
+        parser=arguments.path,
+        metavar="FILE",
+        help="Write an annotated recording: .mp4, or .avi if power may fail.",
+    ),
     json: bool = typer.Option(False, "--json", help="Print JSON Lines: one a frame, one a change of state."),
 ) -> None:
     """Judge a stream frame by frame and over time. Research use only, not a diagnosis.
@@ -85,16 +95,19 @@ def watch(
         bundle, trusted, overlay, store=store, target=target, backend=backend, threads=threads
     )
     opening.note_limits(screener)
-    raise typer.Exit(_watched(found, screener, policy, as_json=json))
+    with ExitStack() as ends:
+        others = [] if video is None else [ends.enter_context(_recorded(video, found, screener, fps=fps))]
+        code = _watched(found, screener, policy, others, as_json=json)
+    raise typer.Exit(code)
 
 
-def _watched(source: Source, screener: Screener, policy: Policy, *, as_json: bool) -> int:
+def _watched(source: Source, screener: Screener, policy: Policy, others: Sequence[Observer], *, as_json: bool) -> int:
     """Show a stream until it ends, and return the exit code."""
     from edgemed.cli import watching
     from edgemed.runtime.stream import Stream
 
     with Stream(source, screener, policy=policy) as stream, watching.signals(stream):
-        observers = _observers(stream, as_json=as_json)
+        observers = [watching.shown(stream, as_json=as_json), *others]
         for item in stream:
             for observer in observers:
                 observer.see(item)
@@ -102,8 +115,12 @@ def _watched(source: Source, screener: Screener, policy: Policy, *, as_json: boo
     return _DAMAGED if damaged else 0
 
 
-def _observers(stream: Stream, *, as_json: bool) -> list[Observer]:
-    """Return who is to see each item: the place for sinks, a recorder and a video."""
-    from edgemed.cli import watching
+def _recorded(path: Path, source: Source, screener: Screener, *, fps: float | None) -> AbstractContextManager[Observer]:
+    """Return who writes the video, to be entered before the stream and closed after it."""
+    from edgemed.cli.filming import Filming
+    from edgemed.runtime.sources.recording import Recording
+    from edgemed.runtime.video import DEFAULT_FPS, Video
 
-    return [watching.shown(stream, as_json=as_json)]
+    rate = 1e3 / source.interval_ms if isinstance(source, Recording) else fps or DEFAULT_FPS
+    video = Video(path, preprocessing=screener.preprocessing, rule=screener.rule, fps=rate)
+    return Filming(video, take=video.put if source.live else video.put_waiting)
