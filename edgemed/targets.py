@@ -14,7 +14,6 @@ import functools
 import platform
 import sys
 from collections.abc import Mapping
-from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -137,16 +136,22 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     total_p99_ms: Milliseconds
 
     def __post_init__(self) -> None:
-        parts = (
-            self.decode_p99_ms,
-            self.preprocess_p99_ms,
-            self.infer_p99_ms,
-            self.decide_p99_ms,
-            self.record_p99_ms,
-        )
+        parts = sum(limit for stage, limit in self.limits.items() if stage != "total")
         # A billionth of slack for decimal fractions that binary cannot hold.
-        if sum(parts) > self.total_p99_ms * (1 + 1e-9):
-            raise ValueError(f"stages sum to {sum(parts):g} ms, expected at most total_p99_ms {self.total_p99_ms:g}")
+        if parts > self.total_p99_ms * (1 + 1e-9):
+            raise ValueError(f"stages sum to {parts:g} ms, expected at most total_p99_ms {self.total_p99_ms:g}")
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """The limit of each stage and of the total, in ms, in the order of the stages."""
+        return {
+            "decode": self.decode_p99_ms,
+            "preprocess": self.preprocess_p99_ms,
+            "infer": self.infer_p99_ms,
+            "decide": self.decide_p99_ms,
+            "record": self.record_p99_ms,
+            "total": self.total_p99_ms,
+        }
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -206,15 +211,24 @@ def load(target_id: str) -> Target:
     Raises:
         ConfigError: no such id (the message lists them and the near match), or its file is wrong.
     """
-    known = available()
-    if target_id not in known:
-        hint = schema.near_match(target_id, list(known))
-        raise ConfigError(f"target: expected one of {', '.join(known)}, got {target_id!r}{hint}")
+    require(target_id)
     source = f"{target_id}.yaml"
     target = parse(_folder().joinpath(source).read_bytes(), source=source)
     if target.id != target_id:
         raise ConfigError(f"{source}: id: expected {target_id!r} like the file's name, got {target.id!r}")
     return target
+
+
+def require(target_id: str) -> None:
+    """Check that a target ships under this id, without reading its file.
+
+    Raises:
+        ConfigError: none does; the message lists them and the near match.
+    """
+    known = available()
+    if target_id not in known:
+        hint = schema.near_match(target_id, list(known))
+        raise ConfigError(f"target: expected one of {', '.join(known)}, got {target_id!r}{hint}")
 
 
 def available() -> tuple[str, ...]:
@@ -257,4 +271,6 @@ def generic() -> Target:
 
 
 def _folder() -> Traversable:
+    from importlib import resources  # here: a device mostly gets its target from who read the file
+
     return resources.files("firmware_configs")

@@ -1,12 +1,15 @@
 """The annotated video of ``edgemed watch``: what it gets to see, and what is said of it on stderr.
 
-with Filming(video, take=video.put) as filming:
-    filming.see(item)
+with filming.opened(Path("out.mp4"), source, screener, fps=None) as observers:
+    for observer in observers:
+        observer.see(item)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -14,9 +17,30 @@ from edgemed.cli import output
 from edgemed.runtime.track import Decided, Item
 
 if TYPE_CHECKING:
+    from edgemed.runtime.screener import Screener
+    from edgemed.runtime.sources.arrival import Source
     from edgemed.runtime.video import Video
 
-__all__ = ["Filming"]
+__all__ = ["Filming", "opened"]
+
+
+@contextmanager
+def opened(path: Path | None, source: Source, screener: Screener, *, fps: float | None) -> Iterator[Sequence[Filming]]:
+    """Yield who writes the video of a stream: nobody where no file is named.
+
+    Raises:
+        ConfigError: the suffix is of no codec, or the file cannot be written.
+    """
+    if path is None:
+        yield ()
+        return
+    from edgemed.runtime.sources.recording import Recording
+    from edgemed.runtime.video import DEFAULT_FPS, Video
+
+    rate = 1e3 / source.interval_ms if isinstance(source, Recording) else fps or DEFAULT_FPS
+    video = Video(path, preprocessing=screener.preprocessing, rule=screener.rule, fps=rate)
+    with Filming(video, take=video.put if source.live else video.put_waiting) as filming:
+        yield (filming,)
 
 
 class Filming:

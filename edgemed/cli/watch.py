@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,9 @@ from edgemed.cli import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from contextlib import AbstractContextManager
 
     from edgemed.cli.watching import Observer
+    from edgemed.records.recording import Recording
     from edgemed.runtime.screener import Screener
     from edgemed.runtime.sources.arrival import Source
     from edgemed.runtime.stream import Policy
@@ -74,18 +73,30 @@ def watch(
         metavar="FILE",
         help="Write an annotated recording: .mp4, or .avi if power may fail.",
     ),
+    sink: list[str] = typer.Option(
+        [],
+        "--sink",
+        metavar="SINK",
+        help="Tell changes, alerts first, to stdout, file:PATH, command:PROGRAM, https://HOST/PATH or gpio:CHIP:LINE; "
+        "may be repeated. With frames, as in file,frames:PATH, every frame too.",
+    ),
+    record: bool | None = arguments.RECORD,
     json: bool = typer.Option(False, "--json", help="Print JSON Lines: one a frame, one a change of state."),
 ) -> None:
     """Judge a stream frame by frame and over time. Research use only, not a diagnosis.
 
     Ends with the recording, at Ctrl-C or at SIGTERM, with exit code 0 and a summary; 8 where the recording is damaged.
-    SIGUSR1 acknowledges the alert that stands. A live source that vanishes is opened again.
+    SIGUSR1 acknowledges the alert that stands. A live source that vanishes is opened again. Sinks and records never
+    delay a frame, and never end the stream: what goes wrong with them is told on stderr, once.
     """
-    from edgemed.cli import opening
+    from contextlib import nullcontext
+
+    from edgemed.cli import alerts, filming, opening, recordings
     from edgemed.runtime import sources
     from edgemed.runtime.stream import Backoff, OnStall, Policy
 
     found = sources.parse(source, raw=raw, fps=fps, paced=paced)
+    specs = alerts.parsed(sink)
     policy = Policy(
         stall_ms=stall_ms,
         on_stall=OnStall.STOP if stop_on_stall else OnStall.GO_ON,
@@ -95,32 +106,32 @@ def watch(
         bundle, trusted, overlay, store=store, target=target, backend=backend, threads=threads
     )
     opening.note_limits(screener)
-    with ExitStack() as ends:
-        others = [] if video is None else [ends.enter_context(_recorded(video, found, screener, fps=fps))]
-        code = _watched(found, screener, policy, others, as_json=json)
+    home = opening.store_of(bundle, store)
+    with filming.opened(video, found, screener, fps=fps) as filmed:
+        recording = recordings.opened(record, store=home, screener=screener, what="watch")
+        with alerts.opened(specs, store=home) as sent, recording or nullcontext():
+            code = _watched(found, screener, policy, [sent, *filmed], as_json=json, recording=recording)
+        code = recordings.closed(recording, code, asked=record)
     raise typer.Exit(code)
 
 
-def _watched(source: Source, screener: Screener, policy: Policy, others: Sequence[Observer], *, as_json: bool) -> int:
+def _watched(
+    source: Source,
+    screener: Screener,
+    policy: Policy,
+    others: Sequence[Observer],
+    *,
+    as_json: bool,
+    recording: Recording | None,
+) -> int:
     """Show a stream until it ends, and return the exit code."""
-    from edgemed.cli import watching
+    from edgemed.cli import recordings, watching
     from edgemed.runtime.stream import Stream
 
     with Stream(source, screener, policy=policy) as stream, watching.signals(stream):
         observers = [watching.shown(stream, as_json=as_json), *others]
-        for item in stream:
+        for item in recordings.items(stream, recording):
             for observer in observers:
                 observer.see(item)
     damaged = stream.statistics.unreadable and not (source.live or source.returns)
     return _DAMAGED if damaged else 0
-
-
-def _recorded(path: Path, source: Source, screener: Screener, *, fps: float | None) -> AbstractContextManager[Observer]:
-    """Return who writes the video, to be entered before the stream and closed after it."""
-    from edgemed.cli.filming import Filming
-    from edgemed.runtime.sources.recording import Recording
-    from edgemed.runtime.video import DEFAULT_FPS, Video
-
-    rate = 1e3 / source.interval_ms if isinstance(source, Recording) else fps or DEFAULT_FPS
-    video = Video(path, preprocessing=screener.preprocessing, rule=screener.rule, fps=rate)
-    return Filming(video, take=video.put if source.live else video.put_waiting)

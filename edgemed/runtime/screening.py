@@ -38,7 +38,7 @@ class Latency:
         preprocess_ms: gates before inference, and the plane.
         infer_ms: the plane through the input table and the model.
         decide_ms: dequantization, out-of-distribution distance, calibration, decision.
-        record_ms: writing the result down; nothing does so in this release, and it is 0.
+        record_ms: handing the result over to be written down, which another thread does; 0 where nothing is.
     """
 
     decode_ms: float
