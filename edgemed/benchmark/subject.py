@@ -126,7 +126,9 @@ def _named(opening: Opening, bundle: str) -> Screener:
     if opening.store is not None:
         raise ConfigError("--store: is of no use with a bundle; give one of the two")
     root = trusted.from_files(list(opening.trust)) if opening.trust else None
-    return Screener.open(bundle, trust=root, target=opening.target, backend=opening.backend, threads=opening.threads)
+    return Screener.open(
+        bundle, trust=root, target=opening.target, backend=opening.backend, threads=opening.threads
+    )
 
 
 def _from_store(opening: Opening) -> Screener:
@@ -146,4 +148,6 @@ def _from_store(opening: Opening) -> Screener:
         )
     found = contents.read_active(store)
     target = None if store.target == targets.generic_id() else store.target
-    return Screener.open(switch.decided(store, found), target=target, backend=opening.backend, threads=opening.threads)
+    return Screener.open(
+        switch.decided(store, found), target=target, backend=opening.backend, threads=opening.threads
+    )

@@ -1,7 +1,7 @@
 """Percentiles of times with distribution-free intervals: order statistics, whatever the distribution looks like.
 
-found = distribution([5.1, 5.0, 5.3, 9.9])
-found.p50, found.p50_ci95
+    found = distribution([5.1, 5.0, 5.3, 9.9])
+    found.p50, found.p50_ci95
 """
 
 from __future__ import annotations
