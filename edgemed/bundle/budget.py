@@ -16,10 +16,9 @@ Rules: a limit is never looser than a target's own, which the build refuses; an 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
 from edgemed import schema, targets
 from edgemed.errors import BundleError, ConfigError
