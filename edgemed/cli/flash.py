@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from edgemed.device.flash import FlashReport
-    from edgemed.device.plan import Cargo, Plan
+    from edgemed.device.plan import Plan
     from edgemed.device.transports import Installing, Transport
     from edgemed.device.transports.login import SshOptions
 
@@ -101,17 +101,16 @@ def _one(bundle: str, device: str, to: str, how: Installing, options: SshOptions
     import asyncio
 
     from edgemed import targets
-    from edgemed.device import flash as flashing
     from edgemed.device.transports import address, opening
 
-    target = targets.load(device)
-    cargo = flashing.cargo(_located(bundle))
-    way = opening.opened(address.parse(to, target), device=device, options=options)
+    targets.require(device)
+    path = _located(bundle)
+    way = opening.opened(address.parse(to, device), device=device, options=options)
     if dry_run:
-        _print_plan(asyncio.run(_drawn(cargo, way, device, how)), json=json)
+        _print_plan(asyncio.run(_drawn(path, way, device, how)), json=json)
         return
     with progress.transfer() as bars:
-        report = asyncio.run(_flashed(cargo, way, device, how, bars))
+        report = asyncio.run(_flashed(path, way, device, how, bars))
     _print_report(report, json=json)
 
 
@@ -167,7 +166,7 @@ def _bootstrap(
     """Provision one device, and say on stderr what came of it."""
     import asyncio
 
-    from edgemed import files, targets
+    from edgemed import files
     from edgemed.bundle import keys
     from edgemed.device import bootstrap as bootstraps
     from edgemed.device import wheelhouse as wheelhouses
@@ -175,7 +174,7 @@ def _bootstrap(
     from edgemed.device.transports import ssh
     from edgemed.device.transports.address import SshAddress
 
-    address = addresses.parse(to, targets.load(device))
+    address = addresses.parse(to, device)
     if not isinstance(address, SshAddress) or wheelhouse is None:
         raise ConfigError(f"--bootstrap: expected --to ssh://..., got {str(address)!r}: a folder runs nothing")
     house = wheelhouses.read(wheelhouse)
@@ -197,23 +196,27 @@ def _bootstrap(
     output.note(f"{address}: edgemed {done.runtime} {state}, {', '.join(word for word in made if word)}")
 
 
-async def _drawn(cargo: Cargo, way: AbstractAsyncContextManager[Transport], device: str, how: Installing) -> Plan:
+async def _drawn(path: Path, way: AbstractAsyncContextManager[Transport], device: str, how: Installing) -> Plan:
     from edgemed.device import flash as flashing
 
+    cargo = flashing.cargo(path)
     async with way as transport:
         return await flashing.draw(cargo, transport, device=device, how=how)
 
 
 async def _flashed(
-    cargo: Cargo,
+    path: Path,
     way: AbstractAsyncContextManager[Transport],
     device: str,
     how: Installing,
     bars: progress.Bars | progress.Notes,
 ) -> FlashReport:
-    from edgemed.device import flash as flashing
-
     async with way as transport:
+        await transport.wake()
+        # The bundle is looked at while the device gets ready; of a wrong one nothing has been written there.
+        from edgemed.device import flash as flashing
+
+        cargo = flashing.cargo(path)
         return await flashing.flash(cargo, transport, device=device, how=how, progress=bars)
 
 
@@ -250,4 +253,5 @@ def _print_report(report: FlashReport, *, json: bool) -> None:
         output.print_json({"result": report.result, "plan": report.plan, "device": answer})
         return
     lines = [("device", f"{report.plan.device} at {report.plan.place}"), ("bundle", report.plan.bundle)]
-    output.fields([*lines, ("digest", report.plan.digest), ("result", report.result)])
+    digest = report.plan.digest if installed is None else installed.digest
+    output.fields([*lines, ("digest", digest or "the device alone can tell"), ("result", report.result)])

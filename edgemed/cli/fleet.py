@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["dry_run", "journal_path", "run"]
 
+_UNIT_DIGITS = 16  # of the id of a device's key, as in the names of the answers on a stick
+
 
 class _Lines:
     """One line on stderr for each device that is done."""
@@ -31,7 +33,7 @@ class _Lines:
 
 def journal_path(inventory: Path, cargo: Cargo) -> Path:
     """Return where the journal of a roll-out lies: beside the inventory, named after the bundle."""
-    return inventory.with_name(f"{inventory.stem}.{cargo.manifest.name}-{cargo.manifest.version}.journal")
+    return inventory.with_name(f"{inventory.stem}.{cargo.label}.journal")
 
 
 def run(
@@ -57,7 +59,7 @@ def run(
 
     listed = inventory.read(path)
     place = journal_path(path, cargo)
-    book = (journal.resume if resume else journal.begin)(place, cargo.upload.digest)
+    book = (journal.resume if resume else journal.begin)(place, cargo.fingerprint)
     began = time.monotonic()
     report = asyncio.run(
         fleet.roll_out(
@@ -137,11 +139,19 @@ def _show(report: FleetReport, listed: Inventory, book: Journal, *, seconds: flo
         )
         return
     rows = [
-        (one.name, one.device, one.stage, one.result, f"{one.seconds:.1f} s", one.error or "")
+        (
+            one.name,
+            one.device,
+            (one.unit or "-")[:_UNIT_DIGITS],
+            one.stage,
+            one.result,
+            f"{one.seconds:.1f} s",
+            one.error or "",
+        )
         for one in report.outcomes
     ]
-    rows += [(name, "", "", "untouched", "", "") for name in report.untouched]
-    output.table(("name", "device", "stage", "result", "time", "error"), rows)
+    rows += [(name, "", "", "", "untouched", "", "") for name in report.untouched]
+    output.table(("name", "device", "unit", "stage", "result", "time", "error"), rows)
     output.fields([(name, str(value)) for name, value in figures.items()])
 
 

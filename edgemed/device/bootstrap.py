@@ -220,7 +220,7 @@ mkdir -p runtimes
 rm -rf runtimes/{name}
 python3 -m venv runtimes/{name}
 runtimes/{name}/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links wheelhouse \\
-    edgemed=={house.runtime}
+    {shlex.quote(_requirement(house))}
 runtimes/{name}/bin/python -c 'import ai_edge_litert.interpreter, cv2, edgemed.runtime.screener'
 sync
 ln -sfn runtimes/{name} runtime.new
@@ -266,6 +266,12 @@ async def _user(session: Session) -> str:
     answer = await session.run("id -un", limit_s=_ASK_LIMIT_S)
     _require(session, answer, "asking for the account's name")
     return answer.stdout.decode("utf-8", "replace").strip()
+
+
+def _requirement(house: House) -> str:
+    """Return what pip is to install: edgemed of this version with the extras that were collected."""
+    extras = f"[{','.join(house.extras)}]" if house.extras else ""
+    return f"edgemed{extras}=={house.runtime}"
 
 
 def _digest(house: House) -> str:

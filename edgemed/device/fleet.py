@@ -1,7 +1,8 @@
 """A bundle onto many devices: canaries first, then the others some at a time, until too many have failed.
 
 Rules:
-1. Before anything is connected, the bundle admits every device of the inventory.
+1. Before anything is connected, the bundle admits every device of the inventory; one that is encrypted is so to as
+   many keys as there are devices.
 2. The first devices are canaries. A device that cannot be reached says nothing about the release: the next one takes
    its place. Any other failure there, a health check above all, stops the roll-out; so does a device that is lost or
    crashes once it has begun to install.
@@ -24,11 +25,12 @@ from typing import Protocol
 
 from edgemed.device import flash as flashing
 from edgemed.device import plan as plans
+from edgemed.device.flash import FlashReport
 from edgemed.device.inventory import Entry, Inventory
 from edgemed.device.journal import Journal, Outcome
 from edgemed.device.plan import Cargo, Plan
 from edgemed.device.transports import Installing, Transport, UnansweredError
-from edgemed.errors import DeviceError, EdgemedError, TargetMismatchError
+from edgemed.errors import BundleError, DeviceError, EdgemedError, TargetMismatchError
 
 __all__ = ["FleetReport", "Opener", "Rollout", "Watcher", "draw_all", "roll_out"]
 
@@ -108,6 +110,7 @@ async def roll_out(
 
     Raises:
         TargetMismatchError: the bundle does not admit a device of the inventory; nothing was begun.
+        BundleError: it is encrypted to fewer keys than there are devices; nothing was begun.
         ConfigError: the journal cannot be written.
     """
     _require_admitted(cargo, inventory)  # 1
@@ -146,9 +149,14 @@ async def draw_all(
 
 
 def _require_admitted(cargo: Cargo, inventory: Inventory) -> None:
+    if cargo.manifest is None and cargo.recipients < len(inventory.devices):
+        raise BundleError(
+            f"{cargo}: the inventory has {len(inventory.devices)} devices; encrypt it to the key of each "
+            "(edgemed bundle encrypt --to PUB, repeated)"
+        )
     for entry in inventory.devices:
         try:
-            plans.require_admitted(cargo.manifest, entry.device)
+            plans.require_admitted(cargo, entry.device)
         except TargetMismatchError as err:
             raise TargetMismatchError(f"{entry.name}: {err}") from err
 
@@ -207,23 +215,24 @@ class _Work:
     async def _one(self, entry: Entry, stage: str) -> Outcome:
         """Flash one device and write down what came of it (4)."""
         began = time.monotonic()
-        result, error = await self._attempt(entry)
+        report, error = await self._attempt(entry)
         outcome = Outcome(
             name=entry.name,
             device=entry.device,
             to=entry.to,
             stage=stage,
-            result=result,
+            result="failed" if report is None else report.result,
             error=None if error is None else str(error),
             exit_code=0 if error is None else error.exit_code,
             seconds=round(time.monotonic() - began, 3),
+            unit=None if report is None else report.plan.unit,
         )
         self.journal.add(outcome)
         self.done[entry.name] = outcome
         self.watcher.done(outcome, len(self.done), len(self.inventory.devices))
         return outcome
 
-    async def _attempt(self, entry: Entry) -> tuple[str, EdgemedError | None]:
+    async def _attempt(self, entry: Entry) -> tuple[FlashReport | None, EdgemedError | None]:
         """Flash one device; what it or the way to it refuses is a result, a bug is not."""
         try:
             async with self.opener(entry) as transport:
@@ -231,8 +240,8 @@ class _Work:
         except EdgemedError as err:
             if isinstance(err, UnansweredError):
                 self.unanswered.add(entry.name)
-            return "failed", err
-        return done.result, None
+            return None, err
+        return done, None
 
     @staticmethod
     async def _together(work: Sequence[object]) -> list[Outcome]:

@@ -44,7 +44,7 @@ def bootstrapped(
     server: Server, store: Path, house: Path, *, trust: tuple[bytes, ...] = (), service: bool = False, **how: Any
 ) -> Bootstrapped:
     async def work() -> Bootstrapped:
-        place = address.parse(server.url(store), targets.load(fakes.TARGET))
+        place = address.parse(server.url(store), fakes.TARGET)
         assert isinstance(place, SshAddress)
         options = SshOptions(known_hosts=server.known_hosts, identity=server.identity)
         async with ssh.connected(place, options) as session:
