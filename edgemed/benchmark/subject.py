@@ -41,8 +41,8 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     bundle: str | None = None
-    store: Path | None = None
-    trust: tuple[Path, ...] = ()
+    store: str | None = None
+    trust: tuple[str, ...] = ()
     target: str | None = None
     backend: str | None = None
     threads: int | None = None
@@ -125,13 +125,13 @@ def _digest(paths: tuple[Path, ...]) -> str:
 def _named(opening: Opening, bundle: str) -> Screener:
     if opening.store is not None:
         raise ConfigError("--store: is of no use with a bundle; give one of the two")
-    root = trusted.from_files(list(opening.trust)) if opening.trust else None
+    root = trusted.from_files([Path(name) for name in opening.trust]) if opening.trust else None
     threads = _threads(opening, opening.target)
     return Screener.open(bundle, trust=root, target=opening.target, backend=opening.backend, threads=threads)
 
 
 def _from_store(opening: Opening) -> Screener:
-    path = opening.store or places.found()
+    path = places.found() if opening.store is None else Path(opening.store)
     if opening.store is None and not places.has_store(path):
         raise ConfigError(
             "BUNDLE: expected a bundle, got none, and this device has no store with an active one; give a bundle "

@@ -111,6 +111,6 @@ def _require_tighter(found: BundleBudget, target_id: str, *, source: str) -> Non
         for (stage, percentile), value in found.limits(use):
             if value > own[stage]:
                 raise ConfigError(
-                    f"{source}: {use.value}.{stage}.{percentile}_ms: expected at most {own[stage]:g}, which {target_id} "
-                    f"allows, got {value:g}; a bundle may tighten a budget, never loosen it"
+                    f"{source}: {use.value}.{stage}.{percentile}_ms: expected at most {own[stage]:g}, which "
+                    f"{target_id} allows, got {value:g}; a bundle may tighten a budget, never loosen it"
                 )

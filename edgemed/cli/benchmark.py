@@ -1,4 +1,4 @@
-"""``edgemed benchmark``: how long a bundle takes on this machine or on a device, and whether that is within its budget."""
+"""``edgemed benchmark``: how long a bundle takes, on this machine or on a device, and whether its budget allows that."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def benchmark(
     plan = scenarios.Plan.of(scenarios.parse(scenario), samples=samples, minutes=minutes, rate_hz=rate)
     opening = Opening(
         bundle=bundle,
-        store=store,
-        trust=tuple(trusted),
+        store=None if store is None else str(store),
+        trust=tuple(map(str, trusted)),
         target=device,
         backend=backend,
         threads=threads,
@@ -103,12 +103,14 @@ def benchmark(
 def _measured(opening: Opening, plan: Plan, images: Path | None) -> Result:
     """Measure on this machine, with a progress bar."""
     from edgemed.benchmark import measurement, subject
-    from edgemed.cli import output, progress
+    from edgemed.benchmark.measurement import Work
+    from edgemed.cli import output, progress, recordings
 
     opened = subject.open_subject(opening)
     chosen = subject.images(opened.screener, images)
-    with progress.bars() as bars:
-        result = measurement.measure(opened, chosen, plan, progress=bars)
+    with progress.bars() as bars, recordings.trial(opened.screener) as record:
+        work = Work(subject=opened, images=chosen, plan=plan, opening=opening, record=record, progress=bars)
+        result = measurement.measure(work)
     for sentence in result.state.warnings:
         output.note(sentence)
     return result
