@@ -105,7 +105,7 @@ def _histogram(sketch: Sketch, result: Result, *, top: float, bottom: float) -> 
     across = Scale(low=low, high=high, start=_LEFT, end=_WIDTH - _RIGHT)
     # A single stall in a thousand frames must be seen: the axis is logarithmic, one frame has a height.
     up = Scale(low=0.0, high=float(np.log10(counts.max()) + 0.4), start=bottom, end=top)
-    for power in range(int(up.high) + 1):
+    for power in range(int(np.log10(counts.max())) + 1):
         sketch.line([(_LEFT, up(power + 0.4)), (_WIDTH - _RIGHT, up(power + 0.4))], colour=GRID)
         sketch.words(_LEFT - 8, up(power + 0.4) + 4, str(10**power), anchor="end")
     _bottom_axis(sketch, across, top=top, bottom=bottom, label="total of a frame, ms (frames on a logarithmic axis)")
@@ -126,6 +126,7 @@ def _percentile_lines(sketch: Sketch, result: Result, across: Scale, *, top: flo
         sketch.line([(x, top), (x, bottom)], colour=ORANGE, width=1.5, dashed=True)
         # Side by side where they lie close together.
         at = max(x + 4, last + 30)
+        sketch.box(at - 2, top - 1, 28, 14, colour="#ffffff")
         sketch.words(at, top + 10, name, colour=ORANGE)
         last = at
 
