@@ -145,4 +145,3 @@ def _gate(screener: Screener) -> Gate | None:
 
     allowed = screener.rule.quality.max_frozen_frames
     return None if allowed is None else Frozen(max_frames=allowed).reasons
-
