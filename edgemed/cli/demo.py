@@ -63,8 +63,9 @@ def demo(
         for name, samples in bundles:
             turns.append(demonstration.turn(store, name, samples, folder))
             bars.advance()
-    if json:
-        output.print_json(_document(store, turns, folder))
+        document = _document(store, turns, folder) if json else None  # while there still is a store to ask
+    if document is not None:
+        output.print_json(document)
     else:
         _render(store, turns, folder)
 
@@ -78,7 +79,7 @@ def _document(store: Store, turns: Sequence[Turn], folder: Path) -> dict[str, An
     return {
         "bundles": [entry["bundle"] for entry in judged],
         "runtime": judged[0]["runtime"] if judged else None,
-        "store": {"target": store.target, "installs": [answers.installed(turn.installed) for turn in turns]},
+        "store": {"target": store.target, "installs": [answers.installed(store, turn.installed) for turn in turns]},
         "folder": folder,
         "results": results,
         "benchmark": [_measurement(turn.measured) for turn in turns],
