@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import functools
 import platform
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -28,6 +29,7 @@ __all__ = [
     "Accelerator",
     "Budget",
     "Delegate",
+    "Fallback",
     "Memory",
     "Precision",
     "Store",
@@ -79,12 +81,27 @@ class Use(str, enum.Enum):
     US_CINE_30 = "us-cine-30"
 
 
+class Fallback(str, enum.Enum):
+    """What happens while the accelerator cannot compute."""
+
+    CPU = "cpu"
+    """The CPU computes in its place, and every result says so."""
+
+    STOP = "stop"
+    """Nothing is judged."""
+
+
 class Delegate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """TFLite delegate library per operating system; null where there is none."""
+    """TFLite delegate library per operating system, and where it looks for its device; null where there is none."""
 
     linux: Text | None
     macos: Text | None
     windows: Text | None
+    device: Literal["usb", "pci"] | None = None
+
+    def library(self, system: str = sys.platform) -> str | None:
+        """Return the library for an operating system as ``sys.platform`` names it; None where there is none."""
+        return {"linux": self.linux, "darwin": self.macos, "win32": self.windows}.get(system)
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,6 +163,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         python: of the vendor's system, for which wheels are collected; null where edgemed needs one of its own, or
             where the machine is anybody's.
         precision: of the graph on the accelerator; without one, on the CPU. Float16 is for TensorRT without INT8.
+        fallback: while the accelerator is absent or does not answer.
         threads: inference threads on the CPU.
         budget_xray_still: for `Use.XRAY_STILL`; benchmark scenario ``single`` is held against it.
         budget_us_cine_30: for `Use.US_CINE_30`; benchmark scenario ``stream`` is held against it.
@@ -159,6 +177,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     accelerator: Accelerator
     precision: Precision
     delegate: Delegate
+    fallback: Fallback = Fallback.CPU
     threads: Annotated[int, Meta(ge=1, le=256)]
     memory: Memory
     store: Store

@@ -14,7 +14,7 @@ from edgemed.errors import ConfigError
 if TYPE_CHECKING:
     from edgemed.runtime.screener import Screener
 
-__all__ = ["note_limits", "open_screener"]
+__all__ = ["note_limits", "open_screener", "store_of"]
 
 
 def open_screener(
@@ -47,6 +47,13 @@ def open_screener(
     if store is not None:
         raise ConfigError("--store: is of no use with --bundle; give one of the two")
     return _opened(bundle, trusted, overlay, target=target, backend=backend, threads=threads)
+
+
+def store_of(bundle: str | None, store: Path | None) -> Path | None:
+    """Return the store whose active bundle `open_screener` takes; None where the bundle itself is named."""
+    from edgemed.device import places
+
+    return None if bundle is not None else store or places.found()
 
 
 def note_limits(screener: Screener) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from edgemed.runtime.screener import Screener
+    from edgemed.runtime.worklist import Outcome
 
 __all__ = ["screen"]
 
@@ -51,50 +52,56 @@ def screen(
         None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model."
     ),
     threads: int = typer.Option(1, min=1, max=arguments.THREADS, help="Threads for the inference."),
+    record: bool | None = arguments.RECORD,
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
     fail_on_alert: bool = typer.Option(False, "--fail-on-alert", help="Exit 10 when any frame is an alert."),
 ) -> None:
     """Give each frame an abnormality score and a decision. Research use only, not a diagnosis.
 
     One unreadable input stops nothing: it is refused, and the exit code is 8 at the end. What was found is shown even
-    where a picture cannot be written (2) or the work is interrupted (130).
+    where a picture cannot be written (2) or the work is interrupted (130). Records never stop anything either.
     """
     from contextlib import closing
 
-    from edgemed.cli import opening, output, screenings
+    from edgemed.cli import opening, output, recordings, screenings
     from edgemed.runtime import worklist
 
     screener = opening.open_screener(
         bundle, trusted, overlay, store=store, target=target, backend=backend, threads=threads
     )
+    recording = recordings.opened(record, store=opening.store_of(bundle, store), screener=screener, what="screen")
     if heatmaps is not None:
         screenings.require_folder(heatmaps, option="--heatmaps")
     opening.note_limits(screener)
+    known = screenings.about_selection(screener)
     results: list[dict[str, Any]] = []
     try:
         with closing(_shown(worklist.expand(inputs))) as paths:
-            _judge(screener, paths, heatmaps, results)
+            _judge(screener, recordings.outcomes(worklist.screen(screener, paths), recording), heatmaps, results)
     except ConfigError as error:
         # A picture that could not be written must not hide an alert.
         if screenings.exit_code(results, fail_on_alert=fail_on_alert) != screenings.ALERT:
             raise
         output.note(f"edgemed: {error}")
     finally:
+        for sentence in screenings.about_selection(screener):
+            if sentence not in known:  # an accelerator was lost meanwhile
+                output.note(sentence)
         _render(screener, results, json=json)
-    raise typer.Exit(screenings.exit_code(results, fail_on_alert=fail_on_alert))
+        code = recordings.closed(recording, screenings.exit_code(results, fail_on_alert=fail_on_alert), asked=record)
+    raise typer.Exit(code)
 
 
-def _judge(screener: Screener, paths: Iterable[Path], folder: Path | None, results: list[dict[str, Any]]) -> None:
+def _judge(screener: Screener, outcomes: Iterable[Outcome], folder: Path | None, results: list[dict[str, Any]]) -> None:
     """Add the entry of each frame to ``results``, as soon as it is decided.
 
     Raises:
         ConfigError: a picture could not be written; it is raised at the end, and no picture follows it.
     """
     from edgemed.cli import screenings
-    from edgemed.runtime import worklist
 
     failure: ConfigError | None = None
-    for outcome in worklist.screen(screener, paths):
+    for outcome in outcomes:
         entry = screenings.result(outcome.screening, None)
         results.append(entry)
         if failure is None:

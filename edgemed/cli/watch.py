@@ -11,6 +11,7 @@ from edgemed.cli import arguments
 
 if TYPE_CHECKING:
     from edgemed.cli.watching import Observer
+    from edgemed.records.recording import Recording
     from edgemed.runtime.screener import Screener
     from edgemed.runtime.sources.arrival import Source
     from edgemed.runtime.stream import Policy, Stream
@@ -64,18 +65,30 @@ def watch(
     give_up: float | None = typer.Option(
         None, min=0.0, metavar="SECONDS", help="End when the source stays away so long. Default: try for ever."
     ),
+    sink: list[str] = typer.Option(
+        [],
+        "--sink",
+        metavar="SINK",
+        help="Tell changes, alerts first, to stdout, file:PATH, command:PROGRAM, https://HOST/PATH or gpio:CHIP:LINE; "
+        "may be repeated. With frames, as in file,frames:PATH, every frame too.",
+    ),
+    record: bool | None = arguments.RECORD,
     json: bool = typer.Option(False, "--json", help="Print JSON Lines: one a frame, one a change of state."),
 ) -> None:
     """Judge a stream frame by frame and over time. Research use only, not a diagnosis.
 
     Ends with the recording, at Ctrl-C or at SIGTERM, with exit code 0 and a summary; 8 where the recording is damaged.
-    SIGUSR1 acknowledges the alert that stands. A live source that vanishes is opened again.
+    SIGUSR1 acknowledges the alert that stands. A live source that vanishes is opened again. Sinks and records never
+    delay a frame, and never end the stream: what goes wrong with them is told on stderr, once.
     """
-    from edgemed.cli import opening
+    from contextlib import nullcontext
+
+    from edgemed.cli import alerts, opening, recordings
     from edgemed.runtime import sources
     from edgemed.runtime.stream import Backoff, OnStall, Policy
 
     found = sources.parse(source, raw=raw, fps=fps, paced=paced)
+    specs = alerts.parsed(sink)
     policy = Policy(
         stall_ms=stall_ms,
         on_stall=OnStall.STOP if stop_on_stall else OnStall.GO_ON,
@@ -85,17 +98,23 @@ def watch(
         bundle, trusted, overlay, store=store, target=target, backend=backend, threads=threads
     )
     opening.note_limits(screener)
-    raise typer.Exit(_watched(found, screener, policy, as_json=json))
+    home = opening.store_of(bundle, store)
+    recording = recordings.opened(record, store=home, screener=screener, what="watch")
+    with alerts.opened(specs, store=home) as sent, recording or nullcontext():
+        code = _watched(found, screener, policy, as_json=json, sent=sent, recording=recording)
+    raise typer.Exit(recordings.closed(recording, code, asked=record))
 
 
-def _watched(source: Source, screener: Screener, policy: Policy, *, as_json: bool) -> int:
+def _watched(
+    source: Source, screener: Screener, policy: Policy, *, as_json: bool, sent: Observer, recording: Recording | None
+) -> int:
     """Show a stream until it ends, and return the exit code."""
-    from edgemed.cli import watching
+    from edgemed.cli import recordings, watching
     from edgemed.runtime.stream import Stream
 
     with Stream(source, screener, policy=policy) as stream, watching.signals(stream):
-        observers = _observers(stream, as_json=as_json)
-        for item in stream:
+        observers = [*_observers(stream, as_json=as_json), sent]
+        for item in recordings.items(stream, recording):
             for observer in observers:
                 observer.see(item)
     damaged = stream.statistics.unreadable and not (source.live or source.returns)
@@ -103,7 +122,7 @@ def _watched(source: Source, screener: Screener, policy: Policy, *, as_json: boo
 
 
 def _observers(stream: Stream, *, as_json: bool) -> list[Observer]:
-    """Return who is to see each item: the place for sinks, a recorder and a video."""
+    """Return who is to see each item: the place for a video."""
     from edgemed.cli import watching
 
     return [watching.shown(stream, as_json=as_json)]

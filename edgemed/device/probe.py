@@ -83,7 +83,9 @@ def probe(store: Store, raw: bytes, source: Path, target: Target) -> Health:
     limits = _limits(target.budget(use))
     times = _times(screener, limits)
     stages = _stages(times, limits)
-    warnings = [*selected.reasons, *([selected.elsewhere] if selected.elsewhere else []), *_unmeasured(report, times)]
+    # Asked again: an accelerator may have been lost since.
+    reasons = screener.selection.reasons
+    warnings = [*reasons, *([selected.elsewhere] if selected.elsewhere else []), *_unmeasured(report, times)]
     return Health(
         golden="within" if report.verdict is Verdict.WITHIN else "unmeasured",
         vectors=len(report.vectors),

@@ -77,6 +77,7 @@ def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
         decoder = _decoder(layout, source)
         to_gray = _conversion(dataset, layout, source)
         modality = dicom_tags.modality(dataset)
+        instance = dicom_tags.instance(dataset)
         spacing_mm = dicom_tags.spacing_mm(dataset)
     for index, image in enumerate(_images(dataset, layout, decoder, source)):
         gray = to_gray(image)
@@ -87,6 +88,7 @@ def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
             bits=8 * gray.pixels.dtype.itemsize,
             modality=modality,
             is_dicom=True,
+            instance=instance,
             spacing_mm=spacing_mm,
             coloured_fraction=gray.coloured_fraction,
         )

@@ -70,14 +70,14 @@ class Screener:
             BundleError: the documents contradict each other or the model, or the task is not ``classify``.
         """
         self.bundle = bundle
-        self.selection = selected or Selection(target=targets.generic_id(), member=MODEL)
+        self._selected = selected or Selection(target=targets.generic_id(), member=MODEL)
         self.rule = _rule(bundle)
         self.preprocessing = preprocess.parse(bundle.members["preprocessing.json"])
         self.classifier = Classifier(
             interpreter,
             height=self.preprocessing.height,
             width=self.preprocessing.width,
-            ends=models.MODELS[self.selection.member].ends,
+            ends=models.MODELS[self._selected.member].ends,
         )
         _compare_outputs(bundle, interpreter)
         self.labels = manifest_labels(bundle.manifest, logits=self.classifier.count)
@@ -124,6 +124,11 @@ class Screener:
             verified = _overlaid(verified, overlay, given)
         loaded = selection.open_model(verified, device, backend=backend, threads=threads)
         return cls(verified, loaded.interpreter, selected=loaded.selection)
+
+    @property
+    def selection(self) -> Selection:
+        """Which model computes, as of the last frame: an accelerator may be lost, and return."""
+        return selection.current(self._selected, self.classifier.interpreter)
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -216,6 +221,7 @@ class Screener:
             reasons=reasons,
             refusal=Refusal.DISTANCE if reasons else None,
             ood_distance=judged.distance,
+            fallback=self.selection.fallback,
             latency=latency,
             evidence=None if reading.evidence is None else self.labels.evidence(reading.evidence, reading.logits),
         )
