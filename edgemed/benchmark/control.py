@@ -81,7 +81,9 @@ def noise(times_ms: Sequence[float]) -> Noise:
     values = np.asarray(times_ms, np.float64)
     middle = float(np.median(values)) if values.size else None
     if middle is None or values.size < _FEWEST or not middle > 0.0:
-        why = f"{values.size} samples of the control loop, expected at least {_FEWEST}: nothing can be said of the noise"
+        why = (
+            f"{values.size} samples of the control loop, expected at least {_FEWEST}: nothing can be said of the noise"
+        )
         return Noise(n=values.size, p50_ms=middle, spread=None, drift=None, disturbed=None, quiet=None, why=why)
     medians = np.array([np.median(block) for block in np.array_split(values, BLOCKS)])
     thirds = np.array_split(values, 3)

@@ -1,8 +1,8 @@
 """The samples of one measurement, frame by frame, and what happened to frames that gave none.
 
-    series = Series()
-    series.add(Sample(decode_ms=3.0, preprocess_ms=0.4, infer_ms=0.6, decide_ms=0.1, record_ms=0.0, total_ms=4.2))
-    series.times("total")
+series = Series()
+series.add(Sample(decode_ms=3.0, preprocess_ms=0.4, infer_ms=0.6, decide_ms=0.1, record_ms=0.0, total_ms=4.2))
+series.times("total")
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Percentiles of times with distribution-free intervals: order statistics, whatever the distribution looks like.
 
-    found = distribution([5.1, 5.0, 5.3, 9.9])
-    found.p50, found.p50_ci95
+found = distribution([5.1, 5.0, 5.3, 9.9])
+found.p50, found.p50_ci95
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def order_interval(n: int, share: float) -> tuple[int, int] | None:
     # Rank l is too high where B < l; rank u is too low where B >= u.
     low = int(np.searchsorted(below, _ALPHA / 2, side="right"))
     high = int(np.searchsorted(below, 1.0 - _ALPHA / 2, side="left")) + 1
-    return (low, high) if 1 <= low and high <= n else None
+    return (low, high) if low >= 1 and high <= n else None
 
 
 def exceeds(over: int, n: int, *, share: float = 0.99, alpha: float = 0.025) -> bool:

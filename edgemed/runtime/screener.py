@@ -160,14 +160,16 @@ class Screener:
         outputs = self.classifier.infer(plane)
         inferred = self._clock()
         judged = self._judged(self.classifier.read(outputs))
-        decided = self._clock()
-        latency = Latency(
-            decode_ms=decode_ms,
-            preprocess_ms=1e3 * (planed - start),
-            infer_ms=1e3 * (inferred - planed),
-            decide_ms=1e3 * (decided - inferred),
-            record_ms=0.0,
-        )
+
+        def latency() -> Latency:
+            return Latency(
+                decode_ms=decode_ms,
+                preprocess_ms=1e3 * (planed - start),
+                infer_ms=1e3 * (inferred - planed),
+                decide_ms=1e3 * (self._clock() - inferred),
+                record_ms=0.0,
+            )
+
         return self._screening(frame, judged, latency)
 
     def distance(self, frame: Frame) -> float | None:
@@ -202,7 +204,7 @@ class Screener:
         score = decision.score(abnormality, self.rule.calibration)
         return _Judged(reading=reading, abnormality=abnormality, score=score, distance=self._distance(reading))
 
-    def _screening(self, frame: Frame, judged: _Judged, latency: Latency) -> Screening:
+    def _screening(self, frame: Frame, judged: _Judged, latency: Callable[[], Latency]) -> Screening:
         point, reading = self.rule.operating_point, judged.reading
         reasons = _reasons_after(judged.distance)
         several = self.labels.count > 1 and not reasons
@@ -222,8 +224,9 @@ class Screener:
             refusal=Refusal.DISTANCE if reasons else None,
             ood_distance=judged.distance,
             fallback=self.selection.fallback,
-            latency=latency,
             evidence=None if reading.evidence is None else self.labels.evidence(reading.evidence, reading.logits),
+            # Last: all of the above belongs to deciding.
+            latency=latency(),
         )
 
 
