@@ -5,7 +5,7 @@
 
 A baseline is kept per fingerprint of the machine (processor, cores, memory, system, Python, libraries), in
 ``baselines/``. A run is shown beside it; one without reads "no baseline". Nothing fails by a time: machines drift, and
-`edgemed benchmark --compare` is what tells a regression from noise. What is set side by side is the fastest round, which
+`edgemed benchmark --compare` is what tells a regression from noise. Set side by side is the fastest round, which
 others on the machine disturb least; the file says whether the machine was quiet when it was kept.
 """
 

@@ -64,6 +64,9 @@ def benchmark(
     report: Path | None = typer.Option(
         None, parser=arguments.path, metavar="FILE", help="Write a page for a reader without tools, .html."
     ),
+    predict: str | None = typer.Option(
+        None, metavar="ID", help="Predict a device that is not at hand, from published figures; takes a .tflite too."
+    ),
     to: str | None = typer.Option(
         None, metavar="ADDRESS", help="Run on a device: ssh://[USER@]HOST[:PORT][/STORE]; needs --device."
     ),
@@ -85,6 +88,13 @@ def benchmark(
     from edgemed.benchmark.subject import Opening
     from edgemed.cli import timings
 
+    if predict is not None:
+        from edgemed.cli import prediction
+
+        useless = {"--device": device, "--compare": compare, "--plot": plot, "--report": report, "--to": to}
+        prediction.require_alone({**useless, "--inventory": inventory, "--input": images})
+        prediction.show(bundle, predict, trusted=trusted, json=json, save=save)
+        return
     plan = scenarios.Plan.of(scenarios.parse(scenario), samples=samples, minutes=minutes, rate_hz=rate)
     opening = Opening(
         bundle=bundle,

@@ -99,12 +99,18 @@ def _measured(screener: Screener, open_ms: float) -> Result:
     Raises:
         KeyboardInterrupt: somebody ended it; half a demo is none.
     """
-    from edgemed.benchmark.measurement import measure
+    from edgemed.benchmark.measurement import Work, measure
     from edgemed.benchmark.scenario import Plan, Scenario
-    from edgemed.benchmark.subject import Subject, images
+    from edgemed.benchmark.subject import Opening, Subject, images
 
-    plan = Plan(scenario=Scenario.SINGLE, samples=_FRAMES, warm_up=_WARM_UP)
-    found = measure(Subject(screener=screener, open_ms=open_ms), images(screener, None), plan)
+    found = measure(
+        Work(
+            subject=Subject(screener=screener, open_ms=open_ms),
+            images=images(screener, None),
+            plan=Plan(scenario=Scenario.SINGLE, samples=_FRAMES, warm_up=_WARM_UP),
+            opening=Opening(bundle=screener.bundle.manifest.name),
+        )
+    )
     if found.interrupted:
         raise KeyboardInterrupt
     return found
