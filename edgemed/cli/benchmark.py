@@ -1,4 +1,4 @@
-"""``edgemed benchmark``: how long a bundle takes, on this machine or on a device, and whether its budget allows that."""
+"""``edgemed benchmark``: how long a bundle takes, here or on a device, and whether its budget allows that."""
 
 from __future__ import annotations
 

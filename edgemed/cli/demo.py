@@ -30,6 +30,8 @@ _SAID = (
 NEXT = (
     "edgemed screen FOLDER --bundle chest-xray --heatmaps heatmaps --json",
     "edgemed bundle info chest-xray --card",
+    "edgemed benchmark chest-xray",
+    "edgemed benchmark chest-xray --predict coral-usb",
     "edgemed device init --store STORE",
     "edgemed devices list",
     "edgemed doctor",
