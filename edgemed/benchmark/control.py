@@ -64,8 +64,9 @@ class Control:
             clock: seconds, rising.
         """
         self._clock = clock
-        self._bytes = np.random.default_rng(0).integers(0, 256, _BYTES, dtype=np.uint8)
-        self._numbers = self._bytes.astype(np.int32)
+        numbers = np.random.default_rng(0).integers(0, 256, _BYTES, dtype=np.uint8)
+        self._bytes = numbers.tobytes()
+        self._numbers = numbers.astype(np.int32)
 
     def ms(self) -> float:
         """Do the work once, and return how long it took, in ms."""

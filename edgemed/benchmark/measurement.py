@@ -87,17 +87,15 @@ def _throughput(work: Work) -> _Taken:
 
 
 def _stream(work: Work) -> _Taken:
-    counts = stream.Counts()
     meter = _Metered(work)
     taken = stream.run(
         work.subject.screener,
         work.images.paths,
         plan=work.plan,
-        counts=counts,
         around=meter,
         progress=work.progress,
     )
-    return taken, {"energy": meter.document(taken), "stream": parts.streamed(taken, counts)}
+    return taken, {"energy": meter.document(taken), "stream": parts.streamed(taken)}
 
 
 def _cold(work: Work) -> _Taken:

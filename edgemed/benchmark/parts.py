@@ -16,7 +16,6 @@ from edgemed.benchmark.document import Cold as ColdPart
 from edgemed.benchmark.document import Stream, Sustained, Throughput
 from edgemed.benchmark.loop import Measured
 from edgemed.benchmark.series import TOTAL
-from edgemed.benchmark.stream import Counts
 from edgemed.statistics import blocks
 
 __all__ = ["cold", "streamed", "sustained", "throughput"]
@@ -60,10 +59,11 @@ def throughput(taken: Measured, paths: Sequence[Path]) -> Throughput:
     )
 
 
-def streamed(taken: Measured, counts: Counts) -> Stream:
-    """Return the ages of frames and what was dropped."""
-    ages = measure.distribution(taken.series.ages())
-    return Stream(frame_age=ages, arrived=counts.arrived, dropped=counts.dropped)
+def streamed(taken: Measured) -> Stream:
+    """Return the ages of frames and what was dropped; frames of the warm-up are left aside but for drops."""
+    series = taken.series
+    arrived = len(series) + series.missed + series.dropped
+    return Stream(frame_age=measure.distribution(series.ages()), arrived=arrived, dropped=series.dropped)
 
 
 def cold(found: Cold) -> ColdPart:

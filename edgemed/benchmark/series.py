@@ -50,12 +50,14 @@ class Series:
     Attributes:
         refused: frames that a gate refused before inference: they took another way and are no sample.
         unreadable: inputs that gave no frame, or a frame that failed.
+        dropped: frames of a stream that gave way to newer ones before they were judged.
         reasons: why the first few gave no sample.
     """
 
     samples: list[Sample] = field(default_factory=list)
     refused: int = 0
     unreadable: int = 0
+    dropped: int = 0
     reasons: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:

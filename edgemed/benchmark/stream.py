@@ -4,8 +4,8 @@ When a frame arrives is fixed beforehand by the rate alone: a frame that had to 
 was long, and the frames that were dropped meanwhile are counted. Nothing waits for the measurement, so nothing of a
 stall is left out (what Tene calls coordinated omission).
 
-    counts = Counts()
-    taken = run(screener, paths, plan=plan, counts=counts)
+    taken = run(screener, paths, plan=plan)
+    taken.series.dropped
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import contextlib
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from edgemed.benchmark.control import Control
@@ -31,15 +30,7 @@ from edgemed.runtime.sources.arrival import Arrival, Clock, Pause
 from edgemed.runtime.stream import Decided, Stream
 from edgemed.runtime.worklist import FrameScreener
 
-__all__ = ["Counts", "Paced", "run"]
-
-
-@dataclass(kw_only=True)
-class Counts:
-    """What a stream counted while the samples that count were taken."""
-
-    arrived: int = 0
-    dropped: int = 0
+__all__ = ["Paced", "run"]
 
 
 class Paced:
@@ -77,7 +68,6 @@ def run(
     paths: Sequence[Path],
     *,
     plan: Plan,
-    counts: Counts,
     around: contextlib.AbstractContextManager[object] | None = None,
     progress: Progress | None = None,
     clock: Clock = time.perf_counter,
@@ -88,7 +78,6 @@ def run(
         screener: judges each frame.
         paths: files whose frames arrive in turn.
         plan: how many frames, at which rate, and how many of them are warm-up.
-        counts: filled with what arrived and what was dropped.
         around: entered before the stream starts, left when it has ended.
         progress: told of each sample.
         clock: seconds, rising.
@@ -112,7 +101,7 @@ def run(
         except KeyboardInterrupt:
             done.interrupted = True
         done.wall_s, done.cpu_s = clock() - start, process.cpu_s() - cpu_s
-        counts.arrived, counts.dropped = stream.statistics.arrived, stream.statistics.dropped
+        done.series.dropped = stream.statistics.dropped
     if not done.series.samples and not done.warm_up.samples and not done.interrupted:
         raise ImageError(nothing(done.series if done.series.missed else done.warm_up))
     return done

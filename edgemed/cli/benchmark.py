@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from edgemed.cli import arguments
+from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgemed.benchmark.document import Result
     from edgemed.benchmark.scenario import Plan
     from edgemed.benchmark.subject import Opening
+    from edgemed.cli.timings import Outputs
 
 __all__ = ["benchmark"]
 
@@ -96,6 +98,8 @@ def benchmark(
         prediction.show(bundle, predict, trusted=trusted, json=json, save=save)
         return
     plan = scenarios.Plan.of(scenarios.parse(scenario), samples=samples, minutes=minutes, rate_hz=rate)
+    outputs = timings.Outputs(save=save, compare=compare, force=force, plot=plot, report=report, json=json)
+    outputs.require_possible()
     opening = Opening(
         bundle=bundle,
         store=None if store is None else str(store),
@@ -105,22 +109,37 @@ def benchmark(
         threads=threads,
         fallback=fallback,
     )
-    result = _measured(opening, plan, images)
-    timings.deliver(result, save=save, json=json)
-    raise typer.Exit(timings.exit_code(result))
+    if predict:
+        _predict(opening, outputs)
+        return
+    if to is not None or inventory is not None:
+        from edgemed.cli import distant
+
+        ssh = distant.Ssh(known_hosts=known_hosts, identity=identity)
+        code = distant.run(opening, plan, images, to=to, inventory=inventory, ssh=ssh, outputs=outputs)
+        raise typer.Exit(code)
+    raise typer.Exit(outputs.deliver(_measured(opening, plan, images)))
+
+
+def _predict(opening: Opening, outputs: Outputs) -> None:
+    """Show a prediction instead of a measurement."""
+    from edgemed.cli import prediction
+
+    if opening.bundle is None or opening.target is None:
+        raise ConfigError("--predict: expected a bundle or a TFLite file, and --device ID, of the device to predict")
+    if outputs.compare or outputs.plot or outputs.report:
+        raise ConfigError("--predict: of no use with --compare, --plot and --report: it measures nothing")
+    prediction.show(opening.bundle, opening.target, json=outputs.json, save=outputs.save)
 
 
 def _measured(opening: Opening, plan: Plan, images: Path | None) -> Result:
     """Measure on this machine, with a progress bar."""
     from edgemed.benchmark import measurement, subject
     from edgemed.benchmark.measurement import Work
-    from edgemed.cli import output, progress, recordings
+    from edgemed.cli import progress, recordings
 
     opened = subject.open_subject(opening)
     chosen = subject.images(opened.screener, images)
     with progress.bars() as bars, recordings.trial(opened.screener) as record:
         work = Work(subject=opened, images=chosen, plan=plan, opening=opening, record=record, progress=bars)
-        result = measurement.measure(work)
-    for sentence in result.state.warnings:
-        output.note(sentence)
-    return result
+        return measurement.measure(work)

@@ -161,7 +161,7 @@ class Screener:
         inferred = self._clock()
         judged = self._judged(self.classifier.read(outputs))
 
-        def latency() -> Latency:
+        def times() -> Latency:
             return Latency(
                 decode_ms=decode_ms,
                 preprocess_ms=1e3 * (planed - start),
@@ -170,7 +170,7 @@ class Screener:
                 record_ms=0.0,
             )
 
-        return self._screening(frame, judged, latency)
+        return self._screening(frame, judged, times)
 
     def distance(self, frame: Frame) -> float | None:
         """Return how far a frame lies from the training data, over the limit, whatever the gates before say of it.
@@ -204,7 +204,7 @@ class Screener:
         score = decision.score(abnormality, self.rule.calibration)
         return _Judged(reading=reading, abnormality=abnormality, score=score, distance=self._distance(reading))
 
-    def _screening(self, frame: Frame, judged: _Judged, latency: Callable[[], Latency]) -> Screening:
+    def _screening(self, frame: Frame, judged: _Judged, times: Callable[[], Latency]) -> Screening:
         point, reading = self.rule.operating_point, judged.reading
         reasons = _reasons_after(judged.distance)
         several = self.labels.count > 1 and not reasons
@@ -226,7 +226,7 @@ class Screener:
             fallback=self.selection.fallback,
             evidence=None if reading.evidence is None else self.labels.evidence(reading.evidence, reading.logits),
             # Last: all of the above belongs to deciding.
-            latency=latency(),
+            latency=times(),
         )
 
 
