@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from edgemed.cli import arguments
-from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgemed.benchmark.document import Result
     from edgemed.benchmark.scenario import Plan
     from edgemed.benchmark.subject import Opening
-    from edgemed.cli.timings import Outputs
 
 __all__ = ["benchmark"]
 
@@ -109,9 +107,6 @@ def benchmark(
         threads=threads,
         fallback=fallback,
     )
-    if predict:
-        _predict(opening, outputs)
-        return
     if to is not None or inventory is not None:
         from edgemed.cli import distant
 
@@ -119,17 +114,6 @@ def benchmark(
         code = distant.run(opening, plan, images, to=to, inventory=inventory, ssh=ssh, outputs=outputs)
         raise typer.Exit(code)
     raise typer.Exit(outputs.deliver(_measured(opening, plan, images)))
-
-
-def _predict(opening: Opening, outputs: Outputs) -> None:
-    """Show a prediction instead of a measurement."""
-    from edgemed.cli import prediction
-
-    if opening.bundle is None or opening.target is None:
-        raise ConfigError("--predict: expected a bundle or a TFLite file, and --device ID, of the device to predict")
-    if outputs.compare or outputs.plot or outputs.report:
-        raise ConfigError("--predict: of no use with --compare, --plot and --report: it measures nothing")
-    prediction.show(opening.bundle, opening.target, json=outputs.json, save=outputs.save)
 
 
 def _measured(opening: Opening, plan: Plan, images: Path | None) -> Result:
