@@ -18,6 +18,7 @@ from pathlib import Path
 import keras
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from converters import calibration as calibrations
 from converters import (
@@ -71,6 +72,7 @@ def convert(
     gates: Gates | None = None,
     facts: card.Facts,
     out_of_fold: OutOfFold | None = None,
+    altered: NDArray[np.uint8] | None = None,
     mode: Mode = Mode.QAT,
     input_range: tuple[float, float] | None = None,
     peers: Sequence[Path] = (),
@@ -95,6 +97,8 @@ def convert(
         facts: about data and training, for the model card.
         out_of_fold: answers over train and validation of fold models of the same recipe, which choose the thresholds
             and steady the calibration; see `converters.operating` and `converters.scaling`.
+        altered: (v, n, H, W) uint8, v altered views of each validation plane: those of the operating part give
+            calibration and thresholds as well. None for none, and always where ``out_of_fold`` is given.
         mode: how.
         input_range: (low, high) that grey levels 0..255 stood for in training, where the graph does not rescale them.
         peers: Python executables of environments that measure further back ends.
@@ -112,6 +116,7 @@ def convert(
     started = clock()
     devices = (target,) if isinstance(target, Target) else tuple(target)
     emission.require(devices, mode)
+    _require_views(altered, validation, out_of_fold)
     labels = _labels(description, validation)
     parts = division.of(validation, share=gate.share, seed=judgement.SEED)
     folds = None if out_of_fold is None else scaling.of_folds(out_of_fold)
@@ -132,7 +137,15 @@ def convert(
     judged = judgement.of(
         adapted.model,
         translated.raw,
-        Data(train=train, validation=validation, parts=parts, preprocessing=preprocessing, labels=labels, folds=folds),
+        Data(
+            train=train,
+            validation=validation,
+            parts=parts,
+            preprocessing=preprocessing,
+            labels=labels,
+            folds=folds,
+            altered=altered,
+        ),
         gate=gate,
         mode=mode,
         quality=qualities.fitted(quality, gates, train),
@@ -175,6 +188,21 @@ def convert(
         rule=judged.rule,
         notes=(*emitted.notes, *judged.notes),
     )
+
+
+def _require_views(
+    altered: NDArray[np.uint8] | None, validation: LabelledPlanes, out_of_fold: OutOfFold | None
+) -> None:
+    """Return when altered views are of validation, and no fold models choose the thresholds without them."""
+    if altered is None:
+        return
+    if altered.shape[1:] != validation.planes.shape or not len(altered):
+        raise ValueError(f"altered: expected (v, *{validation.planes.shape}), v >= 1, got {altered.shape}")
+    if out_of_fold is not None:
+        raise ConfigError(
+            f"calibration: views: expected 0 beside out-of-fold answers, got {len(altered)}: fold models answered "
+            "unaltered images only, and their scores would be of another scale; leave one of the two out"
+        )
 
 
 def _labels(description: Description, validation: LabelledPlanes) -> Labels:
