@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgemed.records.recording import Recording
     from edgemed.runtime.screener import Screener
     from edgemed.runtime.sources.arrival import Source
-    from edgemed.runtime.stream import Policy
+    from edgemed.runtime.stream import Gate, Policy
 
 __all__ = ["watch"]
 
@@ -54,7 +54,9 @@ def watch(
     backend: str | None = typer.Option(
         None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model."
     ),
-    threads: int = typer.Option(1, min=1, max=arguments.THREADS, help="Threads for the inference."),
+    threads: int | None = typer.Option(
+        None, min=1, max=arguments.THREADS, help="Threads for the inference. Default: the target's."
+    ),
     raw: str | None = typer.Option(
         None, metavar="WIDTHxHEIGHT[:DEPTH]", help="Raw frames on stdin; DEPTH is gray8 (default) or gray16."
     ),
@@ -128,10 +130,18 @@ def _watched(
     from edgemed.cli import recordings, watching
     from edgemed.runtime.stream import Stream
 
-    with Stream(source, screener, policy=policy) as stream, watching.signals(stream):
+    with Stream(source, screener, policy=policy, gate=_gate(screener)) as stream, watching.signals(stream):
         observers = [watching.shown(stream, as_json=as_json), *others]
         for item in recordings.items(stream, recording):
             for observer in observers:
                 observer.see(item)
     damaged = stream.statistics.unreadable and not (source.live or source.returns)
     return _DAMAGED if damaged else 0
+
+
+def _gate(screener: Screener) -> Gate | None:
+    """Return what refuses frames for those before them, where the bundle says so."""
+    from edgemed.imaging.frozen import Frozen
+
+    allowed = screener.rule.quality.max_frozen_frames
+    return None if allowed is None else Frozen(max_frames=allowed).reasons
