@@ -42,9 +42,7 @@ def columns(
 ) -> dict[str, NDArray[np.float64]]:
     """Return times of each stage, ``control`` too, scattered by so much around their medians."""
     factors = slower or {}
-    found = {
-        name: value * factors.get(name, 1.0) * rng.lognormal(0.0, spread, n) for name, value in MEDIANS_MS.items()
-    }
+    found = {name: value * factors.get(name, 1.0) * rng.lognormal(0.0, spread, n) for name, value in MEDIANS_MS.items()}
     return {**found, "total": np.sum(list(found.values()), axis=0), "control": 0.15 * rng.lognormal(0.0, 0.01, n)}
 
 
