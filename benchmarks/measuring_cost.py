@@ -3,12 +3,13 @@
     python benchmarks/measuring_cost.py [--rounds 400] [--bundle chest-xray] [--json]
 
 1. ``screen`` with its clock on against a clock that only returns 0: alternating, frame by frame, on the same images,
-   each half of the time first; p50 of both, the median of the paired ratios, limit 1 %.
+   each half of the time first; p50 of both, limit 1 %, with an interval, and the same of CPU time, which others on the
+   machine disturb less.
 2. ``single`` against a stopwatch outside: the scenario's own loop with a second clock around each step of its results;
    the scenario's p50 against that of the stopwatch, limit 3 %.
 3. In the same samples: median share of a total that no stage accounts for, limit 2 %.
 
-Exit 3 when a limit is missed.
+Exit 3 when a limit is missed, 9 when the machine is too noisy to tell whether the first one is.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +32,7 @@ from edgemed.imaging import readers
 from edgemed.imaging.frame import Frame
 from edgemed.runtime.screener import Screener
 from edgemed.runtime.screening import Screening
+from edgemed.statistics import blocks
 
 LIMITS = {"cost_of_timing": 0.01, "single_against_stopwatch": 0.03, "unaccounted": 0.02}
 
@@ -39,14 +42,18 @@ def main() -> int:
     opened = subject.open_subject(Opening(bundle=options.bundle))
     images = subject.images(opened.screener, None)
     frames = [frame for path in images.paths for frame in readers.read(path)]
-    found = {
-        "cost_of_timing": cost(opened, frames, options.rounds),
+    found: dict[str, Any] = {
+        **cost(opened, frames, options.rounds),
         **against_stopwatch(opened, images, 4 * options.rounds),
     }
-    missed = [name for name, limit in LIMITS.items() if abs(float(found[name])) > limit]
-    report = {**found, "limits": LIMITS, "missed": missed}
+    over = [name for name, limit in LIMITS.items() if abs(float(str(found[name]))) > limit]
+    # An interval wider than the limit on both sides says nothing of the limit.
+    low, high = found.get("cost_of_timing_ci95", (-1.0, 1.0))
+    unjudged = ["cost_of_timing"] if high - low > 2 * LIMITS["cost_of_timing"] else []
+    missed = [name for name in over if name not in unjudged]
+    report = {**found, "limits": LIMITS, "missed": missed, "unjudged": unjudged}
     print(json.dumps(report, indent=2) if options.json else "\n".join(f"{k}: {v}" for k, v in report.items()))
-    return 3 if missed else 0
+    return 3 if missed else 9 if unjudged else 0
 
 
 def parse() -> argparse.Namespace:
@@ -57,22 +64,32 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def cost(opened: Subject, frames: list[Frame], rounds: int) -> float:
-    """Return by how much the clock makes screening slower, as a share: the median of paired ratios, less 1."""
+def cost(opened: Subject, frames: list[Frame], rounds: int) -> dict[str, object]:
+    """Return by how much the clock makes screening slower, as shares: of the p50 and, as a check, of the CPU time."""
     one = opened.screener
     pair = [Screener(one.bundle, one.classifier.interpreter, clock=clock) for clock in (time.perf_counter, lambda: 0.0)]
-    ratios = []
+    taken: list[list[tuple[float, float]]] = [[], []]
     for turn in range(rounds):
-        for frame in frames:
-            taken = {place: timed(pair[place], frame) for place in ((0, 1) if turn % 2 else (1, 0))}
-            ratios.append(taken[0] / taken[1])
-    return round(float(np.median(ratios)) - 1.0, 5)
+        for number, frame in enumerate(frames):
+            for place in (0, 1) if (turn + number) % 2 else (1, 0):
+                taken[place].append(timed(pair[place], frame))
+    (on_wall, on_cpu), (off_wall, off_cpu) = (np.array(each).T for each in taken)
+    drawn = blocks.log_median_ratio(off_wall, on_wall, rng=np.random.default_rng(1))
+    found: dict[str, object] = {
+        "cost_of_timing": round(float(np.median(on_wall) / np.median(off_wall)) - 1.0, 5),
+        "cost_of_timing_cpu": round(float(np.median(on_cpu) / np.median(off_cpu)) - 1.0, 5),
+    }
+    if drawn is not None:
+        ends = np.exp(np.percentile(drawn, (2.5, 97.5))) - 1.0
+        found["cost_of_timing_ci95"] = [round(float(end), 5) for end in ends]
+    return found
 
 
-def timed(screener: Screener, frame: Frame) -> float:
-    start = time.perf_counter()
+def timed(screener: Screener, frame: Frame) -> tuple[float, float]:
+    """Return the wall and the CPU seconds of one frame."""
+    cpu, start = time.thread_time(), time.perf_counter()
     screener.screen(frame)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.thread_time() - cpu
 
 
 def against_stopwatch(opened: Subject, images: subject.Images, samples: int) -> dict[str, object]:

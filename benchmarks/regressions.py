@@ -2,13 +2,12 @@
 
     python benchmarks/regressions.py [--runs 100] [--from SAVED.json] [--samples 1000] [--json]
 
-A run is made of the stages' times in a saved measurement of this machine (or, without one, of one that is taken first
-while the machine is quiet): blocks of 50 successive samples, drawn anew, so that what lasts within a block (its
-correlation between stages, and with the fixed work) is kept; times a factor of the run that all stages and the fixed
-work share, lognormal with 5 %, for a machine that is slower today; times a factor of each stage and run, lognormal with
-1 %, for memory that lies elsewhere; with a stall of 1 to 30 ms in one of 200 frames. Injected: preprocessing times 1.10,
-and as much more in the total. Each comparison is of two runs of their own. The control's own noise is that of a quiet
-machine (1 %): on a noisy one the command gives no verdict, which is counted apart here and tested by the tests.
+A run is made of the stages' times in a saved measurement (without one, of one that is taken first): blocks of 50
+successive samples, drawn anew, so that what lasts within a block is kept, as are its ties between stages; times a
+factor of the run that all stages and the fixed work share, lognormal with 5 %, for a machine that is slower today;
+times a factor of each stage and run, lognormal with 1 %, for memory that lies elsewhere; with a stall of 1 to 30 ms in
+one of 200 frames. Injected: preprocessing times 1.10, and as much more in the total. Each comparison is of two runs of
+their own. The fixed work scatters as on a quiet machine (1 %): on a noisy one the command gives no verdict.
 
 Limits: the slowdown is called a regression of preprocessing in >= 95 of 100, no change is called one of any stage in
 <= 5 of 100. Exit 3 when one is missed.
