@@ -60,11 +60,11 @@ def run(
     if opening.store is not None:
         raise ConfigError("--store: is of no use with --to and --inventory, whose addresses have it; leave it away")
     if inventory is not None:
-        return _all(opening, plan, images, inventory, ssh, outputs)
-    return _one(opening, plan, images, to or "", ssh, outputs)
+        return _all(opening, plan, images, path=inventory, ssh=ssh, outputs=outputs)
+    return _one(opening, plan, images, to=to or "", ssh=ssh, outputs=outputs)
 
 
-def _one(opening: Opening, plan: Plan, images: Path | None, to: str, ssh: Ssh, outputs: Outputs) -> int:
+def _one(opening: Opening, plan: Plan, images: Path | None, *, to: str, ssh: Ssh, outputs: Outputs) -> int:
     import asyncio
 
     from edgemed import targets
@@ -74,7 +74,8 @@ def _one(opening: Opening, plan: Plan, images: Path | None, to: str, ssh: Ssh, o
 
     if opening.target is None:
         raise ConfigError("--to: expected with --device ID, of the device there")
-    place = address.parse(to, targets.load(opening.target))
+    targets.require(opening.target)
+    place = address.parse(to, opening.target)
     if not isinstance(place, address.SshAddress):
         raise ConfigError(f"--to: expected ssh://..., got {to!r}: a folder measures nothing")
 
@@ -86,7 +87,7 @@ def _one(opening: Opening, plan: Plan, images: Path | None, to: str, ssh: Ssh, o
     return outputs.deliver(asyncio.run(work()))
 
 
-def _all(opening: Opening, plan: Plan, images: Path | None, path: Path, ssh: Ssh, outputs: Outputs) -> int:
+def _all(opening: Opening, plan: Plan, images: Path | None, *, path: Path, ssh: Ssh, outputs: Outputs) -> int:
     import asyncio
 
     from edgemed.benchmark import remote

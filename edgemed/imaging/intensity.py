@@ -54,9 +54,9 @@ def histogram(pixels: Pixels, *, bits: int, scratch: Scratch | None = None) -> N
     for top in range(0, pixels.shape[0], rows):
         found = cv2.calcHist([pixels[top : top + rows]], [0], None, [1 << bits], [0, 1 << bits], hist=block)
         if top == 0:
-            counts[:] = found[:, 0]
+            counts[:] = found.ravel()
         else:
-            np.add(counts, found[:, 0], out=counts, casting="unsafe")
+            np.add(counts, found.ravel(), out=counts, casting="unsafe")
     return counts
 
 
