@@ -1,9 +1,9 @@
 """How long inference would take on a device that is not at hand: a prediction from published figures, no measurement.
 
-A `Prediction` is for one network on one target, with a range for each way the target is set up. The range spans what
-the machines say that were fitted without one network each: they lie far apart where a prediction hangs on one figure, or
-reaches beyond all of them. Beyond that it reaches as far either way as the worst figure of the target that was predicted
-without its network, but never less than a quarter.
+A `Prediction` is for one network on one target, with a range for each way the target is set up. The range spans
+what the machines say that were fitted without one network each: they lie far apart where a prediction hangs on one
+figure, or reaches beyond all of them. Beyond that it reaches as far either way as the worst figure of the target that
+was predicted without its network, but never less than a quarter.
 Its document says ``"kind": "prediction"``, and nothing compares it with a measurement.
 
     found = predict.predict(raw, source="int8.tflite", target=targets.load("coral-usb"))
