@@ -203,10 +203,10 @@ USAGE = {
     ),
     "bootstrap-dry": (
         ["--bootstrap", "--wheelhouse", "w", "--dry-run", "--device", "coral-usb", "--to", "ssh://a/s"],
-        "--bootstrap: expected with one device, and without --dry-run; it writes to the device",
+        "--bootstrap: expected without --dry-run; it writes to the device",
     ),
     "service-alone": (
-        ["--service", "--device", "coral-usb", "--to", "ssh://a/s"],
+        ["--service", "/srv/images", "--device", "coral-usb", "--to", "ssh://a/s"],
         "--service: expected with --bootstrap only",
     ),
     "wheels-that-are-none": (
