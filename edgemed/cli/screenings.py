@@ -5,7 +5,6 @@ document = screenings.document(screener, results)
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ __all__ = [
     "ALERT",
     "COLUMNS",
     "about",
+    "about_fallback",
     "about_selection",
     "document",
     "exit_code",
@@ -44,7 +44,10 @@ ALERT, _REFUSED = 10, 8
 
 def document(screener: Screener, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the document of ``edgemed screen --json`` but for its ``schema_version``."""
-    return {**about(screener), "results": list(results), "summary": summary(results)}
+    described = about(screener)
+    if any(entry["fallback"] for entry in results):
+        described["runtime"] |= {"fallback": True, "reason": about_fallback(screener, results)}
+    return {**described, "results": list(results), "summary": summary(results)}
 
 
 def about(screener: Screener) -> dict[str, Any]:
@@ -77,6 +80,15 @@ def about_selection(screener: Screener) -> list[str]:
     return [*said, selection.elsewhere] if selection.elsewhere else said
 
 
+def about_fallback(screener: Screener, results: Sequence[dict[str, Any]]) -> str | None:
+    """Return that the CPU computed in the place of the target's accelerator, for how many frames and why, or None."""
+    count = sum(entry["fallback"] for entry in results)
+    if not count:
+        return None
+    why = "; ".join(screener.selection.reasons) or "the accelerator was away; it answers again"
+    return why if count == len(results) else f"{why} ({count} of {len(results)} frames were computed on the CPU)"
+
+
 def result(found: Screening, heatmap: str | None) -> dict[str, Any]:
     """Return the entry of one frame, keys in the order of the contract; with several labels also a score for each."""
     labels = {} if found.label_scores is None else {"label_scores": dict(found.label_scores)}
@@ -91,6 +103,7 @@ def result(found: Screening, heatmap: str | None) -> dict[str, Any]:
         "threshold": found.threshold,
         "reasons": found.reasons,
         "ood_distance": found.ood_distance,
+        "fallback": found.fallback,
         "latency_ms": latency(found.latency),
         "heatmap": heatmap,
     }
@@ -115,7 +128,7 @@ def row(entry: dict[str, Any]) -> tuple[str, ...]:
     return (
         entry["input"],
         str(entry["frame"]),
-        entry["decision"],
+        entry["decision"] + (" (on CPU)" if entry["fallback"] else ""),
         _score(entry),
         _cell(entry["latency_ms"]["total"], 1),
         entry["heatmap"] or "-",
@@ -139,6 +152,7 @@ def lines(entry: dict[str, Any]) -> list[tuple[str, str]]:
         ("input", f"{entry['input']}, frame {entry['frame']}"),
         ("decision", entry["decision"]),
         ("score", f"{_cell(entry['score'], 3)} ({entry['operating_point']}, threshold {_cell(entry['threshold'], 3)})"),
+        *([("computed by", "the CPU, in place of the accelerator")] if entry["fallback"] else []),
         *(("  " + name, _cell(share, 3)) for name, share in entry.get("label_scores", {}).items()),
         ("distance", _cell(entry["ood_distance"], 2)),
         ("time", f"{_cell(entry['latency_ms']['total'], 2)} ms"),
@@ -158,6 +172,8 @@ def require_folder(folder: Path, *, option: str) -> None:
     Raises:
         ConfigError: it cannot be made or written.
     """
+    import tempfile
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

@@ -1,13 +1,14 @@
 """What the runtime asks of an inference back end; numpy is all a caller of this protocol needs.
 
 A back end is a module in `edgemed.runtime.backends` with the names ``REQUIRES`` (what it lacks when absent),
-``is_available()`` and ``load(model, *, threads, kernels) -> Interpreter``.
+``is_available()`` and ``load(model, *, threads, kernels, delegate) -> Interpreter``.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgemed.tensors import TensorSpec
 
-__all__ = ["Interpreter", "Kernels", "OwnMemory", "Tensor"]
+__all__ = ["Delegate", "Interpreter", "Kernels", "OwnMemory", "Tensor"]
 
 Tensor: TypeAlias = "NDArray[np.int8] | NDArray[np.float32]"
 """What goes into a model and comes out: int8 with a scale, or float32 in real units, as its `TensorSpec` says."""
@@ -29,6 +30,19 @@ class Kernels(str, enum.Enum):
 
     REFERENCE = "reference"
     """The built-in kernels alone, without any delegate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delegate:
+    """A shared library that takes the graph over from a TFLite back end, for an accelerator.
+
+    Attributes:
+        library: file name or path, as the system's loader takes it.
+        device: where it looks for its device, ``usb`` or ``pci``; None leaves that to the library.
+    """
+
+    library: str
+    device: str | None = None
 
 
 class Interpreter(Protocol):

@@ -75,6 +75,7 @@ class Screening:
         refusal: what refused it; None otherwise.
         ood_distance: distance from the training data over its limit, above 1 is refused; None when refused before
             inference, or when the bundle has no such gate.
+        fallback: the CPU computed it in the place of the target's accelerator.
         evidence: (h, w) float64, read-only, in units of ``abnormality``, whose map it is; None when refused before
             inference or absent.
     """
@@ -92,6 +93,7 @@ class Screening:
     reasons: tuple[str, ...] = ()
     refusal: Refusal | None = None
     ood_distance: float | None = None
+    fallback: bool = False
     latency: Latency
     evidence: NDArray[np.float64] | None = None
 
