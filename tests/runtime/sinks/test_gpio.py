@@ -39,9 +39,10 @@ class FakeChip:
         elif code == GET_LINE:
             assert len(raw) == 592
             assert raw[256:264] == b"edgemed\0"
-            self.asked.append(
-                (*struct.unpack_from("=I", raw, 0), *struct.unpack_from("=QxxxxxxxxI", raw, 288)[:1], raw[560])
+            line, flags, count = (
+                struct.unpack_from(form, raw, at)[0] for form, at in (("=I", 0), ("=Q", 288), ("=I", 560))
             )
+            self.asked.append((line, flags, count))
             raw[588:592] = struct.pack("=i", os.open(os.devnull, os.O_RDWR))
         elif code == SET_VALUES:
             self.values.append(struct.unpack("=QQ", raw))
@@ -100,7 +101,7 @@ def test_chip_that_is_not_present_is_told(tmp_path: Path) -> None:
         f"sink 'gpio:gpiochip9:17': {tmp_path}/gpiochip9: not present; this machine has no GPIO chip"
     )
     (tmp_path / "gpiochip0").touch()
-    with pytest.raises(ConfigError, match="not present; this machine has gpiochip0$"):
+    with pytest.raises(ConfigError, match=r"not present; this machine has gpiochip0$"):
         gpiochip.open_line(tmp_path / "gpiochip9", 17, active_low=False, name="x")
 
 
