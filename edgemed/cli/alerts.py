@@ -66,8 +66,8 @@ def opened(specs: Sequence[SinkSpec], *, store: Path | None) -> Sent:
     Raises:
         ConfigError: one cannot be opened.
     """
-    from edgemed.records import recording
+    from edgemed.records import places
     from edgemed.runtime import sinks
 
-    queues = store / recording.QUEUES if store is not None and recording.is_wanted(store) else None
+    queues = store / places.QUEUES if store is not None and places.is_wanted(store) else None
     return Sent(sinks.open_all(specs, tell=lambda said: output.note(f"edgemed: {said}"), queues=queues))

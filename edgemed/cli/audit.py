@@ -106,18 +106,18 @@ def export(
 
 
 def _home(store: Path | None) -> Path:
-    from edgemed.device import places
+    from edgemed.device import places as stores
 
-    return store or places.found()
+    return store or stores.found()
 
 
 def _folder(store: Path | None, log: Path | None, key: Path | None) -> Path:
-    from edgemed.records import recording
+    from edgemed.records import places
 
     if log is None:
         if key is not None:
             raise ConfigError("--key: is of use with --log alone; a store has its device's key")
-        return _home(store) / recording.AUDIT
+        return _home(store) / places.AUDIT
     if store is not None:
         raise ConfigError("--store: is of no use with --log; give one of the two")
     if key is None:

@@ -51,9 +51,9 @@ def opened(asked: bool | None, *, store: Path | None, screener: Screener, what: 
         raise ConfigError("--record: records lie in a device store, got --bundle; give --store, or leave --record away")
     if store is None:
         return None
-    from edgemed.records import recording
+    from edgemed.records import places, recording
 
-    if not (recording.is_wanted(store) if asked is None else asked):
+    if not (places.is_wanted(store) if asked is None else asked):
         return None
     return recording.Recording(store, run=_run(screener, what), tell=lambda said: output.note(f"edgemed: {said}"))
 

@@ -30,7 +30,7 @@ import contextlib
 import enum
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -39,7 +39,7 @@ from edgemed import files, targets
 from edgemed.bundle import trust
 from edgemed.bundle.archive import Bundle
 from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
-from edgemed.device import contents, filesystem, health, lock, switch
+from edgemed.device import auditing, contents, filesystem, health, lock, switch
 from edgemed.device import state as states
 from edgemed.device.contents import Contents
 from edgemed.device.health import Check, Health, TargetCheck
@@ -105,33 +105,46 @@ def install(
     """
     check = own_check(store) if check is None else check
     with lock.held(store.path):
-        raw, bundle = _admitted(store, path)  # 1, 2, 3
-        found = contents.read(store)
-        if found.tentative is not None:  # 4
-            raise DeviceError(
-                f"{store.path}: {found.active} is tentative; keep it with 'edgemed device commit' or leave it with "
-                "'edgemed device rollback' first"
-            )
-        if found.active is not None and found.active.bundle.digest == bundle.digest:  # 5
-            return _outcome(found, Result.UNCHANGED, found.active, previous=found.previous)
-        _require_something_to_go_back_to(store, found, tentative)
-        trust.require_release(bundle, found.floor(bundle.manifest.name))  # 6
-        switch.with_overlays(store, found, bundle)
-        _require_room(store, len(raw))  # 7
-        held = Held(slot=found.inactive(), bundle=bundle)
-        state = _begun(store, found, bundle)  # 8
-        with _cleared_up(store, held.slot):
-            filesystem.add(store.fs, store.file(held.slot, INCOMING), raw)  # 9
-            report = _healthy(store, state, found, held, check, strict_latency=strict_latency)  # 10
-            if tentative is not None:  # 11
-                trial = Tentative(digest=bundle.digest, starts_left=tentative)
-                state = msgspec.structs.replace(state, tentative=trial)
-                store.write_state(state)
-            filesystem.move(store.fs, store.file(held.slot, INCOMING), store.file(held.slot))  # 12
-        store.point(held.slot)  # 13
-        store.write_state(_ended(store, state, held))  # 14
-        result = Result.INSTALLED if tentative is None else Result.TENTATIVE
-        return _outcome(found, result, held, previous=found.active, report=report)
+        try:
+            done = _installed(store, path, check, tentative=tentative, strict_latency=strict_latency)
+        except InstallError:
+            # What keeps the failure out of the audit log, the next change tells; the failure itself is told now.
+            auditing.catch_up(store)
+            raise
+        if done.result is Result.UNCHANGED:
+            return done
+        return replace(done, warnings=(*done.warnings, *auditing.catch_up(store)))
+
+
+def _installed(store: Store, path: Path, check: Check, *, tentative: int | None, strict_latency: bool) -> Installed:
+    """Steps 1 to 14."""
+    raw, bundle = _admitted(store, path)  # 1, 2, 3
+    found = contents.read(store)
+    if found.tentative is not None:  # 4
+        raise DeviceError(
+            f"{store.path}: {found.active} is tentative; keep it with 'edgemed device commit' or leave it with "
+            "'edgemed device rollback' first"
+        )
+    if found.active is not None and found.active.bundle.digest == bundle.digest:  # 5
+        return _outcome(found, Result.UNCHANGED, found.active, previous=found.previous)
+    _require_something_to_go_back_to(store, found, tentative)
+    trust.require_release(bundle, found.floor(bundle.manifest.name))  # 6
+    switch.with_overlays(store, found, bundle)
+    _require_room(store, len(raw))  # 7
+    held = Held(slot=found.inactive(), bundle=bundle)
+    state = _begun(store, found, bundle)  # 8
+    with _cleared_up(store, held.slot):
+        filesystem.add(store.fs, store.file(held.slot, INCOMING), raw)  # 9
+        report = _healthy(store, state, found, held, check, strict_latency=strict_latency)  # 10
+        if tentative is not None:  # 11
+            trial = Tentative(digest=bundle.digest, starts_left=tentative)
+            state = msgspec.structs.replace(state, tentative=trial)
+            store.write_state(state)
+        filesystem.move(store.fs, store.file(held.slot, INCOMING), store.file(held.slot))  # 12
+    store.point(held.slot)  # 13
+    store.write_state(_ended(store, state, held))  # 14
+    result = Result.INSTALLED if tentative is None else Result.TENTATIVE
+    return _outcome(found, result, held, previous=found.active, report=report)
 
 
 def own_check(store: Store, told: TargetCheck = health.check) -> Check:

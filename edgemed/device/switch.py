@@ -17,7 +17,7 @@ import msgspec
 from edgemed.bundle import overlay
 from edgemed.bundle.archive import Bundle
 from edgemed.bundle.manifest import MODEL
-from edgemed.device import contents, lock
+from edgemed.device import auditing, contents, lock
 from edgemed.device import state as states
 from edgemed.device.contents import Contents
 from edgemed.device.state import Event, State
@@ -96,7 +96,7 @@ def commit(store: Store) -> Contents:
         store.write_state(msgspec.structs.replace(state, tentative=None))
         if store.current() != active.slot:
             store.point(active.slot)
-        return contents.read(store)
+        return _audited(store, contents.read(store))
 
 
 def rollback(store: Store) -> Contents:
@@ -114,7 +114,7 @@ def rollback(store: Store) -> Contents:
                 "that failed, was rolled back or was never active; install the one you want"
             )
         _back(store, found, active, found.previous, Event.ROLLED_BACK)
-        return contents.read(store)
+        return _audited(store, contents.read(store))
 
 
 def require_active(store: Store, found: Contents) -> Held:
@@ -151,7 +151,12 @@ def _expired(store: Store, found: Contents) -> Contents:
         said = f"{active}: its starts are used up and there is no bundle to go back to; commit it or install another"
         return replace(found, warnings=(*found.warnings, said))
     _back(store, found, active, found.previous, Event.EXPIRED)
-    return contents.read_active(store)
+    return _audited(store, contents.read_active(store))
+
+
+def _audited(store: Store, found: Contents) -> Contents:
+    """Return the contents, once what was done is in the audit log, or with a warning that it is not."""
+    return replace(found, warnings=(*found.warnings, *auditing.catch_up(store)))
 
 
 def _back(store: Store, found: Contents, active: Held, previous: Held, event: Event) -> None:

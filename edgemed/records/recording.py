@@ -23,11 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from edgemed import files
-from edgemed.bundle import keys
-from edgemed.bundle.keys import PrivateKey
-from edgemed.errors import DeviceError
-from edgemed.records import pseudonym
+from edgemed.records import places, pseudonym
 from edgemed.records.audit import Fact
 from edgemed.records.auditor import Auditor
 from edgemed.records.pseudonym import NOBODY, Pseudonyms, Subject
@@ -35,31 +31,10 @@ from edgemed.records.results import Limits, Recorder, Run
 from edgemed.runtime import worker
 from edgemed.runtime.worker import Tell
 
-__all__ = ["AUDIT", "QUEUES", "RECORDS", "RESULTS", "Recording", "is_wanted", "signing_key"]
+__all__ = ["Recording"]
 
-RECORDS = "records"
-AUDIT = f"{RECORDS}/audit"
-RESULTS = f"{RECORDS}/results.sqlite3"
-QUEUES = f"{RECORDS}/queues"
 _NO_KIND = re.compile(r"[^a-z0-9-]")
 _AUDITED = ("alert", "refused")
-
-
-def is_wanted(store: Path) -> bool:
-    """Tell whether a run in a store writes records when nobody says: where it has a folder for them."""
-    return (store / RECORDS).is_dir()
-
-
-def signing_key(store: Path) -> PrivateKey:
-    """Return the key by which the device signs its audit log.
-
-    Raises:
-        DeviceError: this user may not read it, or it is missing.
-        ConfigError: it is damaged.
-    """
-    path = store / "identity" / "signing.key"
-    raw = files.read_bounded(path, limit_bytes=keys.KEY_LIMIT_BYTES, error=DeviceError)
-    return keys.parse_private(raw, passphrase=None, source=str(path))
 
 
 class Recording:
@@ -75,9 +50,9 @@ class Recording:
             limits: how many results are kept.
         """
         self._run = run
-        self._names = functools.cache(lambda: Pseudonyms(pseudonym.read_or_make(store / "identity" / "records.key")))
-        self._recorder = Recorder(store / RESULTS, self._names, limits, run=run, tell=tell)
-        self._auditor = Auditor(store / AUDIT, functools.partial(signing_key, store), tell=tell)
+        self._names = functools.cache(lambda: Pseudonyms(pseudonym.read_or_make(places.pseudonym_key(store))))
+        self._recorder = Recorder(store / places.RESULTS, self._names, limits, run=run, tell=tell)
+        self._auditor = Auditor(store / places.AUDIT, functools.partial(places.signing_key, store), tell=tell)
 
     def __enter__(self) -> Recording:
         """Return the recording itself."""

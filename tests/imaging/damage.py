@@ -157,7 +157,7 @@ class Decoder:
     def decode(self, raw: bytes, *, limit_s: float) -> Outcome:
         """Return what becomes of a file."""
         try:
-            self._pipe.send_bytes(raw)
+            self._pipe.send_bytes(b"file" + raw)
             if self._pipe.poll(limit_s):
                 kind, _, words = self._pipe.recv_bytes().decode().partition(" ")
                 return Outcome(kind, words)
@@ -171,7 +171,7 @@ class Decoder:
 
     def peak_bytes(self) -> int:
         """Return the most memory that the process at work has held."""
-        self._pipe.send_bytes(b"")
+        self._pipe.send_bytes(b"peak")
         return int(self._pipe.recv_bytes())
 
     def _started(self) -> tuple[multiprocessing.process.BaseProcess, Connection]:
@@ -189,7 +189,7 @@ class Decoder:
 
 
 def _serve(pipe: Connection, memory_bytes: int) -> None:
-    """Answer until the pipe is closed; an empty file asks for the memory."""
+    """Answer until the pipe is closed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     cv2.setNumThreads(1)
     # Beyond what is mapped already, the libraries.
@@ -199,8 +199,8 @@ def _serve(pipe: Connection, memory_bytes: int) -> None:
     pipe.send_bytes(b"ready")
     with contextlib.suppress(EOFError):
         while True:
-            raw = pipe.recv_bytes()
-            pipe.send_bytes(_judged(raw) if raw else str(_peak_bytes()).encode())
+            asked = pipe.recv_bytes()
+            pipe.send_bytes(str(_peak_bytes()).encode() if asked == b"peak" else _judged(asked[4:]))
 
 
 def _judged(raw: bytes) -> bytes:
