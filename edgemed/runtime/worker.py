@@ -209,7 +209,8 @@ class Worker(Generic[Item]):
             self._fail(err, failed=err.lost)
             return
         if self._troubled and self._sound:
-            self._tell(f"{self._name}: works again; {self._missed} documents were not delivered")
+            missed = f"; {self._missed} documents were not delivered" if self._missed else ""
+            self._tell(f"{self._name}: works again{missed}")
             self._troubled, self._missed = False, 0
 
     def _fail(self, err: DeliveryError, *, failed: int) -> None:
