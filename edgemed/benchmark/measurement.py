@@ -132,7 +132,7 @@ class _Metered:
         self._meter: energy.Meter | None = None
 
     def __enter__(self) -> None:
-        self._meter = self._stack.enter_context(energy.metered(self._source))
+        self._meter = self._stack.enter_context(energy.Meter(self._source))
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, _: TracebackType | None) -> None:
         self._stack.close()

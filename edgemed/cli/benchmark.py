@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from edgemed.cli import arguments
-from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgemed.benchmark.document import Result
     from edgemed.benchmark.scenario import Plan
     from edgemed.benchmark.subject import Opening
-    from edgemed.cli.timings import Outputs
 
 __all__ = ["benchmark"]
 
@@ -66,8 +64,8 @@ def benchmark(
     report: Path | None = typer.Option(
         None, parser=arguments.path, metavar="FILE", help="Write a page for a reader without tools, .html."
     ),
-    predict: bool = typer.Option(
-        False, "--predict", help="Predict the inference on --device ID from published figures; measures nothing."
+    predict: str | None = typer.Option(
+        None, metavar="ID", help="Predict a device that is not at hand, from published figures; takes a .tflite too."
     ),
     to: str | None = typer.Option(
         None, metavar="ADDRESS", help="Run on a device: ssh://[USER@]HOST[:PORT][/STORE]; needs --device."
@@ -90,6 +88,13 @@ def benchmark(
     from edgemed.benchmark.subject import Opening
     from edgemed.cli import timings
 
+    if predict is not None:
+        from edgemed.cli import prediction
+
+        useless = {"--device": device, "--compare": compare, "--plot": plot, "--report": report, "--to": to}
+        prediction.require_alone({**useless, "--inventory": inventory, "--input": images})
+        prediction.show(bundle, predict, trusted=trusted, json=json, save=save)
+        return
     plan = scenarios.Plan.of(scenarios.parse(scenario), samples=samples, minutes=minutes, rate_hz=rate)
     outputs = timings.Outputs(save=save, compare=compare, force=force, plot=plot, report=report, json=json)
     outputs.require_possible()
@@ -102,9 +107,6 @@ def benchmark(
         threads=threads,
         fallback=fallback,
     )
-    if predict:
-        _predict(opening, outputs)
-        return
     if to is not None or inventory is not None:
         from edgemed.cli import distant
 
@@ -112,17 +114,6 @@ def benchmark(
         code = distant.run(opening, plan, images, to=to, inventory=inventory, ssh=ssh, outputs=outputs)
         raise typer.Exit(code)
     raise typer.Exit(outputs.deliver(_measured(opening, plan, images)))
-
-
-def _predict(opening: Opening, outputs: Outputs) -> None:
-    """Show a prediction instead of a measurement."""
-    from edgemed.cli import prediction
-
-    if opening.bundle is None or opening.target is None:
-        raise ConfigError("--predict: expected a bundle or a TFLite file, and --device ID, of the device to predict")
-    if outputs.compare or outputs.plot or outputs.report:
-        raise ConfigError("--predict: of no use with --compare, --plot and --report: it measures nothing")
-    prediction.show(opening.bundle, opening.target, json=outputs.json, save=outputs.save)
 
 
 def _measured(opening: Opening, plan: Plan, images: Path | None) -> Result:

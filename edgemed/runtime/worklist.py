@@ -22,7 +22,7 @@ from edgemed.runtime import screening
 from edgemed.runtime.decision import DecisionRule
 from edgemed.runtime.screening import Screening
 
-__all__ = ["FrameScreener", "Outcome", "expand", "screen"]
+__all__ = ["FrameScreener", "Outcome", "expand", "screen", "screen_one"]
 
 
 class FrameScreener(Protocol):
@@ -69,9 +69,22 @@ def screen(
     """
     watch = _Stopwatch(clock)
     for number, path in enumerate(paths, start=1):
-        for result, frame in _one(screener, path, read, watch):
-            yield Outcome(number=number, screening=result, frame=frame)
-            watch.restart()
+        yield from _outcomes(screener, path, read(path), number=number, watch=watch)
+
+
+def screen_one(
+    screener: FrameScreener,
+    given: Path | Frame,
+    *,
+    number: int,
+    read: Callable[[Path], Iterator[Frame]] = readers.read,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Outcome]:
+    """Yield one outcome per frame of one input, at least one; ``number`` is the input's."""
+    watch = _Stopwatch(clock)
+    path = Path(given.source) if isinstance(given, Frame) else given
+    frames = iter([given]) if isinstance(given, Frame) else read(given)
+    yield from _outcomes(screener, path, frames, number=number, watch=watch)
 
 
 class _Stopwatch:
@@ -88,11 +101,18 @@ class _Stopwatch:
         return 1e3 * (self._clock() - self._start)
 
 
+def _outcomes(
+    screener: FrameScreener, path: Path, frames: Iterator[Frame], *, number: int, watch: _Stopwatch
+) -> Iterator[Outcome]:
+    for result, frame in _one(screener, path, frames, watch):
+        yield Outcome(number=number, screening=result, frame=frame)
+        watch.restart()
+
+
 def _one(
-    screener: FrameScreener, path: Path, read: Callable[[Path], Iterator[Frame]], watch: _Stopwatch
+    screener: FrameScreener, path: Path, frames: Iterator[Frame], watch: _Stopwatch
 ) -> Iterator[tuple[Screening, Frame | None]]:
     """Yield the results of one file; a failure to read ends it with a refused one."""
-    frames = read(path)
     index = 0
     while True:
         try:
