@@ -1,6 +1,6 @@
 """What judges: the bundle that the command line names, or the active one of a store.
 
-screener = opening.open_screener("chest-xray", [], None, store=None, target=None, backend=None, threads=1)
+screener = opening.open_screener("chest-xray", [], None, store=None, target=None, backend=None, threads=None)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def open_screener(
     store: Path | None,
     target: str | None,
     backend: str | None,
-    threads: int,
+    threads: int | None,
 ) -> Screener:
     """Return a screener for a bundle, or without one for the active bundle of a store.
 
@@ -36,7 +36,7 @@ def open_screener(
         store: a device store; None for this device's.
         target: id of what this machine is.
         backend: a name of `edgemed.runtime.backends.BACKENDS`.
-        threads: for the inference.
+        threads: for the inference; None for the target's.
 
     Raises:
         ConfigError: options that contradict each other, or neither a bundle nor a store.
@@ -51,9 +51,11 @@ def open_screener(
 
 def store_of(bundle: str | None, store: Path | None) -> Path | None:
     """Return the store whose active bundle `open_screener` takes; None where the bundle itself is named."""
+    if bundle is not None:
+        return None
     from edgemed.device import places
 
-    return None if bundle is not None else store or places.found()
+    return store or places.found()
 
 
 def note_limits(screener: Screener) -> None:
@@ -66,7 +68,7 @@ def note_limits(screener: Screener) -> None:
         output.note(sentence)
 
 
-def _from_store(store: Path | None, others: list[object], *, backend: str | None, threads: int) -> Screener:
+def _from_store(store: Path | None, others: list[object], *, backend: str | None, threads: int | None) -> Screener:
     """Return a screener for the active bundle of a store: that of the command line, or this device's."""
     from edgemed.cli import output
     from edgemed.device import places, screening
@@ -95,7 +97,7 @@ def _opened(
     *,
     target: str | None,
     backend: str | None,
-    threads: int,
+    threads: int | None,
 ) -> Screener:
     """Return a screener for the bundle named on the command line."""
     from edgemed.runtime.screener import Screener

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["screen"]
 
+_MANY = 32
+_MOST_WORKERS = 4
+
 
 def screen(
     inputs: list[Path] = typer.Argument(
@@ -51,8 +54,16 @@ def screen(
     backend: str | None = typer.Option(
         None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model."
     ),
-    threads: int = typer.Option(1, min=1, max=arguments.THREADS, help="Threads for the inference."),
+    threads: int | None = typer.Option(
+        None, min=1, max=arguments.THREADS, help="Threads for the inference. Default: the target's."
+    ),
     record: bool | None = arguments.RECORD,
+    workers: int | None = typer.Option(
+        None,
+        min=1,
+        max=arguments.THREADS,
+        help="Inputs that are read and screened side by side. Default: one for each core where there are many inputs.",
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
     fail_on_alert: bool = typer.Option(False, "--fail-on-alert", help="Exit 10 when any frame is an alert."),
 ) -> None:
@@ -76,8 +87,12 @@ def screen(
     known = screenings.about_selection(screener)
     results: list[dict[str, Any]] = []
     try:
-        with closing(_shown(worklist.expand(inputs))) as paths:
-            _judge(screener, recordings.outcomes(worklist.screen(screener, paths), recording), heatmaps, results)
+        expanded = worklist.expand(inputs)
+        with (
+            closing(_shown(expanded)) as paths,
+            closing(_outcomes(screener, paths, workers or _workers(screener, len(expanded)))) as outcomes,
+        ):
+            _judge(screener, recordings.outcomes(outcomes, recording), heatmaps, results)
     except ConfigError as error:
         # A picture that could not be written must not hide an alert.
         if screenings.exit_code(results, fail_on_alert=fail_on_alert) != screenings.ALERT:
@@ -90,6 +105,27 @@ def screen(
         _render(screener, results, json=json)
         code = recordings.closed(recording, screenings.exit_code(results, fail_on_alert=fail_on_alert), asked=record)
     raise typer.Exit(code)
+
+
+def _workers(screener: Screener, inputs: int) -> int:
+    """Return how many inputs are worked on at once: threads cost more than they save where there are few."""
+    import os
+
+    if inputs < _MANY:
+        return 1
+    return max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // screener.classifier.interpreter.threads))
+
+
+def _outcomes(screener: Screener, paths: Iterable[Path], workers: int) -> Generator[Outcome]:
+    from edgemed.runtime import worklist
+
+    if workers == 1:
+        yield from worklist.screen(screener, paths)
+        return
+    import cv2
+
+    cv2.setNumThreads(1)  # the workers have the cores
+    yield from screener.screen_many(paths, workers=workers)
 
 
 def _judge(screener: Screener, outcomes: Iterable[Outcome], folder: Path | None, results: list[dict[str, Any]]) -> None:

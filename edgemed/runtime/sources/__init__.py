@@ -64,8 +64,10 @@ def _refuse_useless(text: str, *, raw: str | None, fps: float | None, paced: boo
     if raw is None and text == STDIN:
         raise ConfigError("--raw: raw frames on stdin need their layout; give --raw WIDTHxHEIGHT[:gray8|gray16]")
     if raw is not None and text != STDIN:
-        raise ConfigError(f"--raw: is for raw frames on stdin alone, got the source {text!r}; leave it away")
+        raise ConfigError("--raw: is for raw frames on stdin (-) alone, got another source; leave it away")
     if fps is not None and (is_folder or text == STDIN):
-        raise ConfigError(f"--fps: is of no use with {text!r}, whose frames have the time of their arrival")
+        raise ConfigError(
+            "--fps: is of no use with a folder or with stdin, whose frames have the time of their arrival"
+        )
     if paced and (is_folder or is_live):
-        raise ConfigError(f"--paced: is for recordings alone, got the source {text!r}; leave it away")
+        raise ConfigError("--paced: is for recordings alone, got a folder or a live source; leave it away")
