@@ -6,7 +6,7 @@ answers = answers.of(backends.load(model), planes)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from edgemed.runtime.interpreter import Interpreter, Kernels, Tensor
 from edgemed.runtime.labels import ONE_LOGIT, Labels
 from edgemed.tensors import Quantization, TensorSpec
 
-__all__ = ["Answers", "of"]
+__all__ = ["Answers", "of", "some"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +77,11 @@ class Answers:
         With several labels one moves up and another down: they weigh together 1 on each side.
         """
         return self.scales.get("logit", 0.0) * (1 if self.labels.count == 1 else 2)
+
+
+def some(found: Answers, chosen: NDArray[np.int64]) -> Answers:
+    """Return the answers to some of the planes, by their indices."""
+    return replace(found, tensors={name: values[chosen] for name, values in found.tensors.items()})
 
 
 def of(interpreter: Interpreter, planes: NDArray[np.uint8], *, labels: Labels = ONE_LOGIT) -> Answers:

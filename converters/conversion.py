@@ -18,6 +18,7 @@ from pathlib import Path
 import keras
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from converters import calibration as calibrations
 from converters import (
@@ -33,6 +34,7 @@ from converters import (
     translation,
     vectors,
 )
+from converters import quality as qualities
 from converters.answers import Answers
 from converters.artifact import Artifact
 from converters.calibration import Calibration
@@ -44,6 +46,7 @@ from edgemed import schema
 from edgemed.bundle import models
 from edgemed.bundle.manifest import ArtifactDocument, Description
 from edgemed.errors import ConfigError
+from edgemed.imaging.gates import Gates
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.out_of_fold import OutOfFold
 from edgemed.imaging.preprocess import Preprocessing, encode
@@ -66,8 +69,10 @@ def convert(
     gate: Gate,
     description: Description,
     quality: decision.QualityLimits,
+    gates: Gates | None = None,
     facts: card.Facts,
     out_of_fold: OutOfFold | None = None,
+    altered: NDArray[np.uint8] | None = None,
     mode: Mode = Mode.QAT,
     input_range: tuple[float, float] | None = None,
     peers: Sequence[Path] = (),
@@ -88,9 +93,12 @@ def convert(
         gate: what is promised, and how much may be lost.
         description: what the model is for.
         quality: limits before inference.
+        gates: which further limits are fitted to train.
         facts: about data and training, for the model card.
         out_of_fold: answers over train and validation of fold models of the same recipe, which choose the thresholds
             and steady the calibration; see `converters.operating` and `converters.scaling`.
+        altered: (v, n, H, W) uint8, v altered views of each validation plane: those of the operating part give
+            calibration and thresholds as well. None for none, and always where ``out_of_fold`` is given.
         mode: how.
         input_range: (low, high) that grey levels 0..255 stood for in training, where the graph does not rescale them.
         peers: Python executables of environments that measure further back ends.
@@ -108,6 +116,7 @@ def convert(
     started = clock()
     devices = (target,) if isinstance(target, Target) else tuple(target)
     emission.require(devices, mode)
+    _require_views(altered, validation, out_of_fold)
     labels = _labels(description, validation)
     parts = division.of(validation, share=gate.share, seed=judgement.SEED)
     folds = None if out_of_fold is None else scaling.of_folds(out_of_fold)
@@ -128,10 +137,18 @@ def convert(
     judged = judgement.of(
         adapted.model,
         translated.raw,
-        Data(train=train, validation=validation, parts=parts, preprocessing=preprocessing, labels=labels, folds=folds),
+        Data(
+            train=train,
+            validation=validation,
+            parts=parts,
+            preprocessing=preprocessing,
+            labels=labels,
+            folds=folds,
+            altered=altered,
+        ),
         gate=gate,
         mode=mode,
-        quality=quality,
+        quality=qualities.fitted(quality, gates, train),
         asked=Asked(peers=peers, others=emitted.comparable),
     )
     parity.require(judged.parity, judged.flips)
@@ -171,6 +188,21 @@ def convert(
         rule=judged.rule,
         notes=(*emitted.notes, *judged.notes),
     )
+
+
+def _require_views(
+    altered: NDArray[np.uint8] | None, validation: LabelledPlanes, out_of_fold: OutOfFold | None
+) -> None:
+    """Return when altered views are of validation, and no fold models choose the thresholds without them."""
+    if altered is None:
+        return
+    if altered.shape[1:] != validation.planes.shape or not len(altered):
+        raise ValueError(f"altered: expected (v, *{validation.planes.shape}), v >= 1, got {altered.shape}")
+    if out_of_fold is not None:
+        raise ConfigError(
+            f"calibration: views: expected 0 beside out-of-fold answers, got {len(altered)}: fold models answered "
+            "unaltered images only, and their scores would be of another scale; leave one of the two out"
+        )
 
 
 def _labels(description: Description, validation: LabelledPlanes) -> Labels:

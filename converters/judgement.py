@@ -51,6 +51,7 @@ class Data:
         preprocessing: that made the planes.
         labels: what the logits stand for.
         folds: out-of-fold answers of models of the same recipe; None where there are none.
+        altered: (v, n, H, W) uint8, v altered views of each validation plane; None where there are none.
     """
 
     train: LabelledPlanes
@@ -59,6 +60,14 @@ class Data:
     preprocessing: Preprocessing
     labels: Labels = ONE_LOGIT
     folds: Folds | None = None
+    altered: NDArray[np.uint8] | None = None
+
+    @property
+    def views(self) -> NDArray[np.uint8] | None:
+        """Return the altered views of the operating part, (v * m, H, W), view by view."""
+        if self.altered is None:
+            return None
+        return self.altered[:, self.parts.operating].reshape(-1, *self.altered.shape[2:])
 
     @property
     def abnormal(self) -> NDArray[np.int64]:
@@ -143,10 +152,15 @@ def of(
         GateError: the logits of a model cannot be calibrated.
     """
     validation, parts = data.validation, data.parts
-    reference = answers.of(backends.load(raw, backend="litert"), validation.planes, labels=data.labels)
+    interpreter = backends.load(raw, backend="litert")
+    reference = answers.of(interpreter, validation.planes, labels=data.labels)
     float_logits = _float_logits(model, validation.planes)
-    converted = _read(reference.logits, data, gate, model=mode.value)
-    of_float = _read(data.labels.abnormality(float_logits), data, gate, model="float")
+    converted_views = float_views = None
+    if (views := data.views) is not None:
+        converted_views = answers.of(interpreter, views, labels=data.labels).logits
+        float_views = data.labels.abnormality(_float_logits(model, views))
+    converted = _read(reference.logits, converted_views, data, gate, model=mode.value)
+    of_float = _read(data.labels.abnormality(float_logits), float_views, data, gate, model="float")
     width, spread = _spread(raw, reference, data, converted.answered.calibration, asked)
     rule = operating.decision_rule(
         converted.basis,
@@ -184,11 +198,16 @@ def _float_logits(model: keras.Model, planes: NDArray[np.uint8]) -> NDArray[np.f
     return logits
 
 
-def _read(logits: NDArray[np.float64], data: Data, gate: Gate, *, model: str) -> _Read:
+def _read(
+    logits: NDArray[np.float64], views: NDArray[np.float64] | None, data: Data, gate: Gate, *, model: str
+) -> _Read:
     """Return how a model decides: calibrated on its own answers to the operating part, at the active threshold."""
     chosen, labels = data.parts.operating, data.abnormal
-    calibration = scaling.fitted(logits[chosen], labels[chosen], model=model, folds=data.folds)
-    answered = Answered(logits=logits, labels=labels, groups=data.groups, calibration=calibration)
+    altered = None if views is None else views.reshape(-1, len(chosen))
+    calibration = scaling.fitted(
+        *operating.choosing(logits[chosen], labels[chosen], altered), model=model, folds=data.folds
+    )
+    answered = Answered(logits=logits, labels=labels, groups=data.groups, calibration=calibration, altered=altered)
     basis = operating.basis(answered, parts=data.parts, folds=data.folds)
     threshold = points.threshold(gate.criterion, basis.labels, basis.scores)
     return _Read(answered=answered, basis=basis, decided=Decided(scores=answered.scores, threshold=threshold))

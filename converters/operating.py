@@ -1,9 +1,9 @@
 """The decision document of a converted model: operating points, the zone between them, and everything beside it.
 
 Thresholds are chosen on scores of images that the scoring model never saw: on the out-of-fold answers over train and
-validation where there are any, else on what the model itself answers to the operating part of validation. Scores of
-both are calibrated probabilities, so that a threshold chosen on the one holds on the other; what the model that ships
-attains there on validation stands beside each point.
+validation where there are any, else on what the model itself answers to the operating part of validation, and to
+altered views of it where there are some. Scores of all are calibrated probabilities, so that a threshold chosen on the
+one holds on the other; what the model that ships attains there on validation stands beside each point.
 
     basis = operating.basis(answered, parts=parts, folds=folds)
     rule = operating.decision_rule(basis, answered, gate=gate, ...)
@@ -22,7 +22,7 @@ from converters.gate import Gate, Indeterminate
 from converters.scaling import Folds
 from edgemed.runtime import decision
 
-__all__ = ["Answered", "Basis", "basis", "decision_rule", "notes", "require_useful"]
+__all__ = ["Answered", "Basis", "basis", "choosing", "decision_rule", "notes", "require_useful"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,12 +34,14 @@ class Answered:
         labels: (n,), 0 normal and 1 abnormal.
         groups: (n,) patients or what else was kept together; None where nothing is known.
         calibration: of the model.
+        altered: (v, m), of v altered views of the m images of the operating part; None where there are none.
     """
 
     logits: NDArray[np.float64]
     labels: NDArray[np.int64]
     groups: NDArray[np.str_] | None
     calibration: decision.Calibration
+    altered: NDArray[np.float64] | None = None
 
     @property
     def scores(self) -> NDArray[np.float64]:
@@ -76,14 +78,36 @@ def basis(answered: Answered, *, parts: Parts, folds: Folds | None) -> Basis:
             where=f"out of fold on train and validation, {folds.count} folds",
             confirming=np.arange(len(answered.labels)),
         )
-    chosen = parts.operating
+    chosen, altered = parts.operating, answered.altered
+    logits, labels = choosing(answered.logits[chosen], answered.labels[chosen], altered)
+    groups = None if answered.groups is None else answered.groups[chosen]
+    where = "on the operating part of validation"
+    if altered is not None:
+        # Views of one image say no more than views of one patient would.
+        groups = np.tile(chosen.astype(np.str_) if groups is None else groups, 1 + len(altered))
+        where = f"{where}, each image as it is and in {len(altered)} altered view{'s' * (len(altered) > 1)}"
     return Basis(
-        labels=answered.labels[chosen],
-        scores=answered.scores[chosen],
-        groups=None if answered.groups is None else answered.groups[chosen],
-        where="on the operating part of validation",
+        labels=labels,
+        scores=scaling.scores(logits, answered.calibration),
+        groups=groups,
+        where=where,
         confirming=parts.gate,
     )
+
+
+def choosing(
+    logits: NDArray[np.float64], labels: NDArray[np.int64], altered: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return logits and labels of images and of their altered views, ((1 + v) m,) each.
+
+    Args:
+        logits: (m,).
+        labels: (m,).
+        altered: (v, m), or None for no views.
+    """
+    if altered is None:
+        return logits, labels
+    return np.concatenate([logits, altered.reshape(-1)]), np.tile(labels, 1 + len(altered))
 
 
 def decision_rule(

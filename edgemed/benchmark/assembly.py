@@ -166,7 +166,8 @@ def _deadline(context: Context, series: Series) -> Deadline | None:
     rows = budget.limits(_target(context), use, context.screener.bundle.members)
     limit_ms = next(one.limit_ms for one in rows if one.stage == TOTAL and one.percentile == "p99")
     times = series.ages() or series.times(TOTAL)
-    return Deadline(limit_ms=limit_ms, misses=sum(one > limit_ms for one in times), n=len(times))
+    late = sum(one > limit_ms for one in times)
+    return Deadline(limit_ms=limit_ms, misses=late + series.dropped, n=len(times) + series.dropped)
 
 
 def _budget(context: Context, series: Series, controls: Noise) -> tuple[budget.Row, ...]:

@@ -107,9 +107,7 @@ def judge(
     return tuple(_row(one, times[one.stage], found[one.stage], noise, elsewhere) for one in allowed)
 
 
-def _row(
-    one: Limit, times: Sequence[float], found: measure.Distribution, noise: Noise, elsewhere: str | None
-) -> Row:
+def _row(one: Limit, times: Sequence[float], found: measure.Distribution, noise: Noise, elsewhere: str | None) -> Row:
     over = sum(value > one.limit_ms for value in times)
     measured = found.percentile(one.percentile)
     kept, why = _judged(one, measured, over=over, n=found.n, noise=noise)

@@ -64,8 +64,9 @@ class Control:
             clock: seconds, rising.
         """
         self._clock = clock
-        self._bytes = np.random.default_rng(0).integers(0, 256, _BYTES, dtype=np.uint8)
-        self._numbers = self._bytes.astype(np.int32)
+        numbers = np.random.default_rng(0).integers(0, 256, _BYTES, dtype=np.uint8)
+        self._bytes = numbers.tobytes()
+        self._numbers = numbers.astype(np.int32)
 
     def ms(self) -> float:
         """Do the work once, and return how long it took, in ms."""
@@ -81,7 +82,9 @@ def noise(times_ms: Sequence[float]) -> Noise:
     values = np.asarray(times_ms, np.float64)
     middle = float(np.median(values)) if values.size else None
     if middle is None or values.size < _FEWEST or not middle > 0.0:
-        why = f"{values.size} samples of the control loop, expected at least {_FEWEST}: nothing can be said of the noise"
+        why = (
+            f"{values.size} samples of the control loop, expected at least {_FEWEST}: nothing can be said of the noise"
+        )
         return Noise(n=values.size, p50_ms=middle, spread=None, drift=None, disturbed=None, quiet=None, why=why)
     medians = np.array([np.median(block) for block in np.array_split(values, BLOCKS)])
     thirds = np.array_split(values, 3)

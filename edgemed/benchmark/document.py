@@ -225,6 +225,7 @@ class Result(_Strict, frozen=True, kw_only=True):
         budget: empty where the scenario has none.
         samples: every time, in ms, by stage, in the order taken; ``control`` is the fixed work before each frame.
         energy: per frame, where a counter tells.
+        comparison: with a saved one, as `edgemed.benchmark.compare.Comparison`.
     """
 
     schema_version: Literal[1] = 1
@@ -251,6 +252,7 @@ class Result(_Strict, frozen=True, kw_only=True):
     use: str | None
     budget: tuple[Row, ...]
     energy: dict[str, Any] | None = None
+    comparison: dict[str, Any] | None = None
     samples: dict[str, tuple[float, ...]]
 
 

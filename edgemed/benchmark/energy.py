@@ -4,7 +4,8 @@ The idle power is measured first, for as long as asked; then a thread reads the 
 that no counter wraps unseen and a power that changes is followed. Where there is nothing to read, or it says too
 little, the outcome is an `Unknown` with the reason, never a zero.
 
-    with energy.metered(power.find()) as meter:
+    meter = Meter(power.find())
+    with meter:
         frames = run()
     found = meter.per_frame(frames)
 """
@@ -13,14 +14,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgemed.benchmark.power import Absent, Found, Source
 
-__all__ = ["Energy", "Meter", "Unknown", "document", "lines", "metered"]
+__all__ = ["Energy", "Meter", "Unknown", "document", "lines"]
 
 INTERVAL_S = (
     0.05  # an INA3221 on Jetson averages over about as long; a RAPL counter wraps after minutes at the earliest
@@ -29,7 +29,6 @@ IDLE_S = 1.0
 _FEWEST = 10  # readings in a loop below which its energy is a guess
 
 Clock = Callable[[], float]
-Wait = Callable[[float], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,23 +59,59 @@ class Unknown:
 
 
 class Meter:
-    """Sums up a source's readings; `metered` makes one."""
+    """Sums up a source's readings; as a context it takes the idle power first, then reads on its own to the end."""
 
-    def __init__(self, source: Found, *, clock: Clock = time.monotonic) -> None:
-        """Take a source, or the reason why there is none; nothing is read yet."""
+    def __init__(
+        self,
+        source: Found,
+        *,
+        idle_s: float = IDLE_S,
+        interval_s: float = INTERVAL_S,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Take a source, or the reason why there is none; nothing is read yet.
+
+        Args:
+            source: of `power.find`; where it is absent, the context waits for nothing and runs nothing.
+            idle_s: how long the idle power is measured before the block begins.
+            interval_s: between two readings.
+            clock: seconds, rising.
+        """
         self._source: Source | None = None if isinstance(source, Absent) else source
         self._failed = source.reason if isinstance(source, Absent) else None
-        self._clock = clock
+        self._idle_s, self._interval_s, self._clock = idle_s, interval_s, clock
         self._at = 0.0
         self._idle_w = 0.0
         self.joules = 0.0
         self.seconds = 0.0
         self.readings = 0
+        self._ended = threading.Event()
+        self._reader: threading.Thread | None = None
 
-    @property
-    def is_running(self) -> bool:
-        """Whether there is something to read."""
-        return self._failed is None
+    def __enter__(self) -> Meter:
+        if self._failed is not None:
+            return self
+        self._ended.clear()
+        self.read()
+        for _ in range(max(1, round(self._idle_s / self._interval_s))):
+            self._ended.wait(self._interval_s)
+            self.read()
+        self.take_idle()
+        self.read()
+        self._reader = threading.Thread(target=self._read_on, name="energy", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reader is not None:
+            self._ended.set()
+            self._reader.join()
+            self._reader = None
+            self.read()
+
+    def _read_on(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self.read()
 
     def read(self) -> None:
         """Add what went by since the reading before; a source that fails ends the measurement, not the loop."""
@@ -121,36 +156,6 @@ class Meter:
         )
 
 
-@contextmanager
-def metered(
-    source: Found, *, idle_s: float = IDLE_S, interval_s: float = INTERVAL_S, clock: Clock = time.monotonic
-) -> Iterator[Meter]:
-    """Measure the idle power, then give a meter that reads on its own until the block ends.
-
-    Args:
-        source: of `power.find`; where it is absent, nothing waits and nothing runs.
-        idle_s: how long the idle power is measured before the block begins.
-        interval_s: between two readings.
-        clock: seconds, rising.
-    """
-    meter = Meter(source, clock=clock)
-    if not meter.is_running:
-        yield meter
-        return
-    ended = threading.Event()
-    _read_for(meter, idle_s, interval_s, ended.wait)
-    meter.take_idle()
-    meter.read()
-    reader = threading.Thread(target=_read_until, args=(meter, interval_s, ended), name="energy", daemon=True)
-    reader.start()
-    try:
-        yield meter
-    finally:
-        ended.set()
-        reader.join()
-        meter.read()
-
-
 def document(found: Energy | Unknown) -> dict[str, Any]:
     """Return the outcome as a tree for JSON: ``available``, then the figures or the reason."""
     if isinstance(found, Unknown):
@@ -164,15 +169,3 @@ def lines(found: Energy | Unknown) -> list[tuple[str, str]]:
         return [("energy", f"not available: {found.reason}")]
     above = f"{found.mean_w:.2f} W, idle {found.idle_w:.2f} W taken off"
     return [("energy", f"{found.frame_mj:.2f} mJ a frame ({found.source}; {above}, {found.frames} frames)")]
-
-
-def _read_for(meter: Meter, seconds: float, interval_s: float, wait: Wait) -> None:
-    meter.read()
-    for _ in range(max(1, round(seconds / interval_s))):
-        wait(interval_s)
-        meter.read()
-
-
-def _read_until(meter: Meter, interval_s: float, ended: threading.Event) -> None:
-    while not ended.wait(interval_s):
-        meter.read()

@@ -25,7 +25,7 @@ from edgemed.runtime import worklist
 from edgemed.runtime.screening import Screening
 from edgemed.runtime.worklist import FrameScreener
 
-__all__ = ["Clock", "Limit", "Measured", "Progress", "Record", "Silent", "cycled", "once", "run"]
+__all__ = ["Clock", "Limit", "Measured", "Progress", "Record", "Silent", "cycled", "nothing", "once", "run"]
 
 Clock = Callable[[], float]
 Record = Callable[[Screening], None]
@@ -134,7 +134,7 @@ def run(
     except KeyboardInterrupt:
         done.interrupted = True
     if not done.series.samples and not done.warm_up.samples and not done.interrupted:
-        raise ImageError(_nothing(done.warm_up if done.warm_up.missed else done.series))
+        raise ImageError(nothing(done.warm_up if done.warm_up.missed else done.series))
     return done
 
 
@@ -179,10 +179,11 @@ def _take(
             if done is not None:
                 done.ends_s.append(clock() - start)
         elif not series.samples and series.missed >= _MOST_MISSES:
-            raise ImageError(_nothing(series))
+            raise ImageError(nothing(series))
 
 
-def _nothing(series: Series) -> str:
+def nothing(series: Series) -> str:
+    """Return what to say where no frame gave a sample."""
     why = f"; the first: {series.reasons[0]}" if series.reasons else ""
     return (
         f"--input: expected images that the bundle screens, got {series.unreadable} unreadable and {series.refused} "

@@ -1,8 +1,8 @@
 """The samples of one measurement, frame by frame, and what happened to frames that gave none.
 
-    series = Series()
-    series.add(Sample(decode_ms=3.0, preprocess_ms=0.4, infer_ms=0.6, decide_ms=0.1, record_ms=0.0, total_ms=4.2))
-    series.times("total")
+series = Series()
+series.add(Sample(decode_ms=3.0, preprocess_ms=0.4, infer_ms=0.6, decide_ms=0.1, record_ms=0.0, total_ms=4.2))
+series.times("total")
 """
 
 from __future__ import annotations
@@ -50,12 +50,14 @@ class Series:
     Attributes:
         refused: frames that a gate refused before inference: they took another way and are no sample.
         unreadable: inputs that gave no frame, or a frame that failed.
+        dropped: frames of a stream that gave way to newer ones before they were judged.
         reasons: why the first few gave no sample.
     """
 
     samples: list[Sample] = field(default_factory=list)
     refused: int = 0
     unreadable: int = 0
+    dropped: int = 0
     reasons: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:

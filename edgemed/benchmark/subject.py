@@ -36,16 +36,16 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         trust: files of public keys, or of one trust root; none for the user's own keys.
         target: id of what this machine is; None for a store's, or else for the generic one.
         backend: a name of `edgemed.runtime.backends.BACKENDS`; None for the first that reads the model.
-        threads: for the inference, at least 1.
+        threads: for the inference, at least 1; None for those of the target.
         fallback: whether the CPU may compute where the target's accelerator does not.
     """
 
     bundle: str | None = None
-    store: Path | None = None
-    trust: tuple[Path, ...] = ()
+    store: str | None = None
+    trust: tuple[str, ...] = ()
     target: str | None = None
     backend: str | None = None
-    threads: int = 1
+    threads: int | None = None
     fallback: bool = False
 
 
@@ -125,14 +125,13 @@ def _digest(paths: tuple[Path, ...]) -> str:
 def _named(opening: Opening, bundle: str) -> Screener:
     if opening.store is not None:
         raise ConfigError("--store: is of no use with a bundle; give one of the two")
-    root = trusted.from_files(list(opening.trust)) if opening.trust else None
-    return Screener.open(
-        bundle, trust=root, target=opening.target, backend=opening.backend, threads=opening.threads
-    )
+    root = trusted.from_files([Path(name) for name in opening.trust]) if opening.trust else None
+    threads = _threads(opening, opening.target)
+    return Screener.open(bundle, trust=root, target=opening.target, backend=opening.backend, threads=threads)
 
 
 def _from_store(opening: Opening) -> Screener:
-    path = opening.store or places.found()
+    path = places.found() if opening.store is None else Path(opening.store)
     if opening.store is None and not places.has_store(path):
         raise ConfigError(
             "BUNDLE: expected a bundle, got none, and this device has no store with an active one; give a bundle "
@@ -148,6 +147,12 @@ def _from_store(opening: Opening) -> Screener:
         )
     found = contents.read_active(store)
     target = None if store.target == targets.generic_id() else store.target
-    return Screener.open(
-        switch.decided(store, found), target=target, backend=opening.backend, threads=opening.threads
-    )
+    decided = switch.decided(store, found)
+    return Screener.open(decided, target=target, backend=opening.backend, threads=_threads(opening, store.target))
+
+
+def _threads(opening: Opening, target: str | None) -> int:
+    """Return the threads that were asked for, or else the target's own, which its budget supposes."""
+    if opening.threads is not None:
+        return opening.threads
+    return targets.load(target or targets.generic_id()).threads

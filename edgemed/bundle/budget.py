@@ -16,10 +16,9 @@ Rules: a limit is never looser than a target's own, which the build refuses; an 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
-from msgspec import Meta
 
 from edgemed import schema, targets
 from edgemed.errors import BundleError, ConfigError
@@ -112,6 +111,6 @@ def _require_tighter(found: BundleBudget, target_id: str, *, source: str) -> Non
         for (stage, percentile), value in found.limits(use):
             if value > own[stage]:
                 raise ConfigError(
-                    f"{source}: {use.value}.{stage}.{percentile}_ms: expected at most {own[stage]:g}, which {target_id} "
-                    f"allows, got {value:g}; a bundle may tighten a budget, never loosen it"
+                    f"{source}: {use.value}.{stage}.{percentile}_ms: expected at most {own[stage]:g}, which "
+                    f"{target_id} allows, got {value:g}; a bundle may tighten a budget, never loosen it"
                 )

@@ -37,6 +37,7 @@ _COMMANDS: Mapping[str, str | None] = {
     "convert": "Make it int8 and prove that it still screens.",
     "compat": "Say which operators of a model a device will run, and where.",
     "evaluate": "Measure a bundle on labelled images.",
+    "benchmark": "Measure how long a bundle takes, against its budget.",
     "flash": "Bring a bundle onto a device or a fleet.",
     "bundle": None,
     "keys": None,

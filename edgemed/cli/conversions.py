@@ -137,7 +137,7 @@ def converted(
     """
     import converters
     from converters import calibration, emission
-    from edgemed.training import fit, prepare
+    from edgemed.training import fit, prepare, views
     from edgemed.training import run as runs
 
     recipe = given.recipe
@@ -160,8 +160,10 @@ def converted(
         gate=_gate(recipe),
         description=_description(recipe),
         quality=recipe.quality,
+        gates=recipe.gates,
         facts=_facts(given, split, mode),
         out_of_fold=given.out_of_fold,
+        altered=views.of(recipe, split.validation),
         mode=mode,
         input_range=given.input_range,
         peers=peers,

@@ -11,9 +11,11 @@ import typer
 from edgemed.cli import arguments
 
 if TYPE_CHECKING:
+    from edgemed.benchmark.document import Result
     from edgemed.cli.demonstration import Turn
     from edgemed.device.health import Health
     from edgemed.device.store import Store
+    from edgemed.measure import Distribution
 
 __all__ = ["demo"]
 
@@ -28,6 +30,8 @@ _SAID = (
 NEXT = (
     "edgemed screen FOLDER --bundle chest-xray --heatmaps heatmaps --json",
     "edgemed bundle info chest-xray --card",
+    "edgemed benchmark chest-xray",
+    "edgemed benchmark chest-xray --predict coral-usb",
     "edgemed device init --store STORE",
     "edgemed devices list",
     "edgemed doctor",
@@ -56,13 +60,14 @@ def demo(
         demonstration.store() as store,
         progress.bars() as bars,
     ):
-        bars.start("installing, checking, screening", len(bundles))
+        bars.start("installing, checking, screening, measuring", len(bundles))
         turns = []
         for name, samples in bundles:
             turns.append(demonstration.turn(store, name, samples, folder))
             bars.advance()
-    if json:
-        output.print_json(_document(store, turns, folder))
+        document = _document(store, turns, folder) if json else None  # while there still is a store to ask
+    if document is not None:
+        output.print_json(document)
     else:
         _render(store, turns, folder)
 
@@ -79,6 +84,7 @@ def _document(store: Store, turns: Sequence[Turn], folder: Path) -> dict[str, An
         "store": {"target": store.target, "installs": [answers.installed(store, turn.installed) for turn in turns]},
         "folder": folder,
         "results": results,
+        "benchmark": [_measurement(turn.measured) for turn in turns],
         "summary": screenings.summary(results),
         "next": NEXT,
     }
@@ -91,7 +97,40 @@ def _render(store: Store, turns: Sequence[Turn], folder: Path) -> None:
     rows = [_row(entry) for turn in turns for entry in turn.results]
     narrow = [(name, score, decision, stages[-1]) for name, _, _, score, decision, *stages in rows]
     output.table((*_COLUMNS, *_STAGES), rows, narrow=(_NARROW, narrow))
+    if turns:
+        _render_times(turns)
     typer.echo("\n".join((f"Overlays: {folder}", *_SAID, "", "Try next:", *(f"  {command}" for command in NEXT))))
+
+
+def _measurement(found: Result) -> dict[str, Any]:
+    """Return what a measurement says, without its samples."""
+    import msgspec
+
+    wanted = ("bundle", "scenario", "stages", "noise", "use", "budget")
+    tree = msgspec.to_builtins(found)
+    return {key: tree[key] for key in wanted}
+
+
+def _render_times(turns: Sequence[Turn]) -> None:
+    """Draw the median and the worst of each stage of each bundle beside what the budget allows."""
+    from edgemed.cli import output
+
+    measured = [turn.measured for turn in turns]
+    limits = {row.stage: row.limit for row in measured[0].budget}
+    rows = [
+        (stage, *(_times(one.stages[stage]) for one in measured), f"{limits[stage]:g}" if stage in limits else "-")
+        for stage in measured[0].stages
+    ]
+    names = [one.bundle.name for one in measured]
+    count, target, use = measured[0].stages["total"].n, measured[0].runtime.target, measured[0].use
+    output.table(("stage", *names, "budget, p99"), rows, title=f"{count} frames each: median and worst, in ms")
+    over = sorted({row.stage for one in measured for row in one.budget if row.over})
+    said = f"above it in places: {', '.join(over)}" if over else "no frame above it"
+    typer.echo(f"Budget {use} of {target}: {said}")
+
+
+def _times(found: Distribution) -> str:
+    return "-" if found.p50 is None or found.max is None else f"{found.p50:.2f}, {found.max:.2f}"
 
 
 def _row(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -126,10 +165,12 @@ def _health(health: Health) -> list[str]:
 def _new_folder() -> Path:
     """Return a folder that is not there yet, in the current folder or, where that is closed, a temporary one."""
     import os
+    import secrets
     import tempfile
 
     if not os.access(Path.cwd(), os.W_OK):
-        return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}-"))
+        # Not made yet: whoever makes it removes it when the demo is interrupted.
+        return Path(tempfile.gettempdir()) / f"{_FOLDER}-{secrets.token_hex(4)}"
     folder, number = Path(_FOLDER), 1
     while folder.exists():
         number += 1

@@ -1,7 +1,8 @@
-"""The whole device side once, in a store that is gone afterwards: install, health check, start, screening.
+"""The whole device side once, in a store that is gone afterwards: install, health check, start, screening, times.
 
 For each bundle that ships: it is installed into a fresh store, beside the one before, with the health check that any
-unit would run; then the active bundle is started from the store, verified again, and screens the samples it is for.
+unit would run; then the active bundle is started from the store, verified again, and screens the samples it is for;
+last it is measured on them, as `edgemed benchmark` does, only not as long.
 
     with demonstration.store() as fresh:
         turns = [demonstration.turn(fresh, name, samples, folder) for name, samples in demonstration.by_bundle()]
@@ -9,6 +10,7 @@ unit would run; then the active bundle is started from the store, verified again
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgemed.benchmark.document import Result
     from edgemed.device.install import Installed
     from edgemed.device.store import Store
     from edgemed.runtime.screener import Screener
@@ -24,13 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["Turn", "by_bundle", "kept_when_done", "store", "turn"]
 
 
+_FRAMES, _WARM_UP = 60, 5  # a second or two; what a p99 asks for takes a benchmark of its own
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Turn:
-    """One bundle's turn: how it was installed, who screened, and the entry of each frame."""
+    """One bundle's turn: how it was installed, who screened, the entry of each frame, and how long frames take."""
 
     installed: Installed
     screener: Screener
     results: list[dict[str, Any]]
+    measured: Result
 
 
 @contextmanager
@@ -73,13 +80,40 @@ def turn(fresh: Store, name: str, samples: Sequence[tuple[int, Sample]], folder:
         InstallError: the bundle answers wrong on this machine.
         EdgemedError: whatever else an install or a start may end with.
         ConfigError: an overlay cannot be written.
+        KeyboardInterrupt: somebody ended it.
     """
     from edgemed import shipped
     from edgemed.device import install, screening
 
     installed = install.install(fresh, shipped.bundle_path(name))
+    start = time.perf_counter()
     screener = screening.open_screener(fresh.path).screener
-    return Turn(installed=installed, screener=screener, results=list(_results(screener, samples, folder)))
+    open_ms = 1e3 * (time.perf_counter() - start)
+    results = list(_results(screener, samples, folder))
+    return Turn(installed=installed, screener=screener, results=results, measured=_measured(screener, open_ms))
+
+
+def _measured(screener: Screener, open_ms: float) -> Result:
+    """Return how long frames take, one after the other.
+
+    Raises:
+        KeyboardInterrupt: somebody ended it; half a demo is none.
+    """
+    from edgemed.benchmark.measurement import Work, measure
+    from edgemed.benchmark.scenario import Plan, Scenario
+    from edgemed.benchmark.subject import Opening, Subject, images
+
+    found = measure(
+        Work(
+            subject=Subject(screener=screener, open_ms=open_ms),
+            images=images(screener, None),
+            plan=Plan(scenario=Scenario.SINGLE, samples=_FRAMES, warm_up=_WARM_UP),
+            opening=Opening(bundle=screener.bundle.manifest.name),
+        )
+    )
+    if found.interrupted:
+        raise KeyboardInterrupt
+    return found
 
 
 def _results(screener: Screener, samples: Sequence[tuple[int, Sample]], folder: Path) -> Iterator[dict[str, Any]]:

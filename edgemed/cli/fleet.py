@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemed.cli import output
+from edgemed.cli import bootstrap, output
 from edgemed.errors import DeviceError, GateError
 
 if TYPE_CHECKING:
+    from edgemed.device.bootstrap import Kit
     from edgemed.device.fleet import FleetReport, Rollout
     from edgemed.device.inventory import Inventory
     from edgemed.device.journal import Journal, Outcome
@@ -27,7 +28,7 @@ class _Lines:
 
     def done(self, outcome: Outcome, count: int, total: int) -> None:
         """Say what came of a device."""
-        why = f": {outcome.error}" if outcome.error else ""
+        why = "".join(f": {said}" for said in (outcome.prepared, outcome.error) if said)
         output.note(f"{count}/{total} {outcome.name} {outcome.result} after {outcome.seconds:.1f} s{why}")
 
 
@@ -43,12 +44,14 @@ def run(
     rollout: Rollout,
     how: Installing,
     options: SshOptions,
+    kit: Kit | None,
     resume: bool,
     json: bool,
 ) -> None:
-    """Flash the devices of an inventory and show what came of each.
+    """Flash the devices of an inventory, provisioned first where there is a kit, and show what came of each.
 
     Raises:
+        ConfigError: there is a kit and a device of the inventory is a folder.
         GateError: the roll-out stopped before its end.
         DeviceError: it went through, and devices failed.
     """
@@ -58,6 +61,8 @@ def run(
     from edgemed.device.transports import opening
 
     listed = inventory.read(path)
+    if kit is not None:
+        bootstrap.require_wires(listed)
     place = journal_path(path, cargo)
     book = (journal.resume if resume else journal.begin)(place, cargo.fingerprint)
     began = time.monotonic()
@@ -70,6 +75,7 @@ def run(
             how=how,
             journal=book,
             watcher=_Lines(),
+            prepare=None if kit is None else bootstrap.preparer(kit),
         )
     )
     _show(report, listed, book, seconds=time.monotonic() - began, json=json)

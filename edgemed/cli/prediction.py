@@ -5,7 +5,7 @@ prediction.show("chest-xray", "coral-usb", json=False, save=None)
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,17 +15,33 @@ if TYPE_CHECKING:
     from edgemed.benchmark.figures import Figure
     from edgemed.benchmark.predict import Estimate, Prediction
 
-__all__ = ["show"]
+__all__ = ["require_alone", "show"]
 
 _LIMIT_BYTES = 512 << 20  # as of `edgemed compat`
 
 
-def show(subject: str, device: str, *, json: bool, save: Path | None) -> None:
+def require_alone(others: Mapping[str, object]) -> None:
+    """Refuse options that are about a measurement, by name and value; None is one that was not given.
+
+    Raises:
+        ConfigError: one was given.
+    """
+    from edgemed.errors import ConfigError
+
+    for name, value in others.items():
+        if value is not None:
+            raise ConfigError(f"--predict: predicts, and {name} is about what is measured; leave one of the two away")
+
+
+def show(
+    subject: str | None, device: str, *, trusted: Sequence[Path] = (), json: bool = False, save: Path | None = None
+) -> None:
     """Predict the inference of a model on a device, and write it to stdout, and to a file where one is named.
 
     Args:
         subject: a TFLite file, a bundle file, or the name of a bundle that ships.
         device: id of the target.
+        trusted: files of public keys or of one trust root, for a bundle file; none for the user's own keys.
         json: print the document.
         save: file for the document.
 
@@ -39,7 +55,7 @@ def show(subject: str, device: str, *, json: bool, save: Path | None) -> None:
     from edgemed.benchmark import predict
 
     target = targets.load(device)
-    raw, name = _model(subject)
+    raw, name = _model(subject, trusted)
     found = predict.predict(raw, source=name, target=target)
     document = predict.document(found)
     if save is not None:
@@ -50,19 +66,27 @@ def show(subject: str, device: str, *, json: bool, save: Path | None) -> None:
     _render(found)
 
 
-def _model(subject: str) -> tuple[bytes, str]:
+def _model(subject: str | None, trusted: Sequence[Path]) -> tuple[bytes, str]:
     """Return the int8 model of a file or a bundle, and what to call it."""
     from edgemed import files, shipped
-    from edgemed.bundle import trust
+    from edgemed.bundle import roles, trust
+    from edgemed.bundle import trusted as given
     from edgemed.bundle.manifest import MODEL
     from edgemed.errors import ConfigError
 
+    if subject is None:
+        raise ConfigError(
+            "--predict: expected a bundle or a .tflite file, got none; name one, for instance "
+            f"{' or '.join(shipped.names())}"
+        )
     if subject in shipped.names():
         bundle = trust.open_bundle(shipped.bundle_path(subject), keys=[shipped.demo_key()])
-        return bundle.members[MODEL], f"{subject}, {MODEL}"
-    if subject.endswith(".edgemed"):
-        return trust.open_bundle(Path(subject), keys=trust.user_keys()).members[MODEL], f"{subject}, {MODEL}"
-    return files.read_bounded(Path(subject), limit_bytes=_LIMIT_BYTES, error=ConfigError), Path(subject).name
+    elif subject.endswith(".edgemed"):
+        root = given.from_files(list(trusted)) if trusted else roles.of_keys(trust.user_keys())
+        bundle = trust.open_bundle(Path(subject), trust=root)
+    else:
+        return files.read_bounded(Path(subject), limit_bytes=_LIMIT_BYTES, error=ConfigError), Path(subject).name
+    return bundle.members[MODEL], f"{subject}, {MODEL}"
 
 
 def _render(found: Prediction) -> None:

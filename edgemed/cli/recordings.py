@@ -12,7 +12,9 @@ are incomplete ends with exit code 6 instead of 0. Nothing that goes wrong with 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from edgemed.runtime.track import Item
     from edgemed.runtime.worklist import Outcome
 
-__all__ = ["closed", "items", "opened", "outcomes"]
+__all__ = ["closed", "items", "opened", "outcomes", "trial"]
 
 
 def opened(asked: bool | None, *, store: Path | None, screener: Screener, what: str) -> Recording | None:
@@ -90,6 +92,26 @@ def closed(recording: Recording | None, code: int, *, asked: bool | None) -> int
         return code
     recording.close()
     return code or (DeviceError.exit_code if asked and not recording.complete else 0)
+
+
+@contextmanager
+def trial(screener: Screener) -> Iterator[Callable[[Screening], None]]:
+    """Give what records results as a run in a device store does, into a store that is gone afterwards."""
+    from edgemed import shipped
+    from edgemed.bundle import roles
+    from edgemed.device import provision
+    from edgemed.records.pseudonym import Subject
+    from edgemed.records.recording import Recording
+
+    with tempfile.TemporaryDirectory(prefix="edgemed-records-") as folder:
+        store = Path(folder, "store")
+        provision.init(store, trust=roles.of_keys([shipped.demo_key()]))
+        with Recording(store, run=_run(screener, "benchmark"), tell=output.note) as recording:
+
+            def record(found: Screening) -> None:
+                recording.record(_document(found), subject=Subject(path=Path(found.source)))
+
+            yield record
 
 
 def _run(screener: Screener, what: str) -> Run:

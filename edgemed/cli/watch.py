@@ -10,11 +10,13 @@ import typer
 from edgemed.cli import arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgemed.cli.watching import Observer
     from edgemed.records.recording import Recording
     from edgemed.runtime.screener import Screener
     from edgemed.runtime.sources.arrival import Source
-    from edgemed.runtime.stream import Policy, Stream
+    from edgemed.runtime.stream import Gate, Policy
 
 __all__ = ["watch"]
 
@@ -67,6 +69,12 @@ def watch(
     give_up: float | None = typer.Option(
         None, min=0.0, metavar="SECONDS", help="End when the source stays away so long. Default: try for ever."
     ),
+    video: Path | None = typer.Option(
+        None,
+        parser=arguments.path,
+        metavar="FILE",
+        help="Write an annotated recording: .mp4, or .avi if power may fail.",
+    ),
     sink: list[str] = typer.Option(
         [],
         "--sink",
@@ -85,7 +93,7 @@ def watch(
     """
     from contextlib import nullcontext
 
-    from edgemed.cli import alerts, opening, recordings
+    from edgemed.cli import alerts, filming, opening, recordings
     from edgemed.runtime import sources
     from edgemed.runtime.stream import Backoff, OnStall, Policy
 
@@ -101,21 +109,29 @@ def watch(
     )
     opening.note_limits(screener)
     home = opening.store_of(bundle, store)
-    recording = recordings.opened(record, store=home, screener=screener, what="watch")
-    with alerts.opened(specs, store=home) as sent, recording or nullcontext():
-        code = _watched(found, screener, policy, as_json=json, sent=sent, recording=recording)
-    raise typer.Exit(recordings.closed(recording, code, asked=record))
+    with filming.opened(video, found, screener, fps=fps) as filmed:
+        recording = recordings.opened(record, store=home, screener=screener, what="watch")
+        with alerts.opened(specs, store=home) as sent, recording or nullcontext():
+            code = _watched(found, screener, policy, [sent, *filmed], as_json=json, recording=recording)
+        code = recordings.closed(recording, code, asked=record)
+    raise typer.Exit(code)
 
 
 def _watched(
-    source: Source, screener: Screener, policy: Policy, *, as_json: bool, sent: Observer, recording: Recording | None
+    source: Source,
+    screener: Screener,
+    policy: Policy,
+    others: Sequence[Observer],
+    *,
+    as_json: bool,
+    recording: Recording | None,
 ) -> int:
     """Show a stream until it ends, and return the exit code."""
     from edgemed.cli import recordings, watching
     from edgemed.runtime.stream import Stream
 
-    with Stream(source, screener, policy=policy) as stream, watching.signals(stream):
-        observers = [*_observers(stream, as_json=as_json), sent]
+    with Stream(source, screener, policy=policy, gate=_gate(screener)) as stream, watching.signals(stream):
+        observers = [watching.shown(stream, as_json=as_json), *others]
         for item in recordings.items(stream, recording):
             for observer in observers:
                 observer.see(item)
@@ -123,8 +139,9 @@ def _watched(
     return _DAMAGED if damaged else 0
 
 
-def _observers(stream: Stream, *, as_json: bool) -> list[Observer]:
-    """Return who is to see each item: the place for a video."""
-    from edgemed.cli import watching
+def _gate(screener: Screener) -> Gate | None:
+    """Return what refuses frames for those before them, where the bundle says so."""
+    from edgemed.imaging.frozen import Frozen
 
-    return [watching.shown(stream, as_json=as_json)]
+    allowed = screener.rule.quality.max_frozen_frames
+    return None if allowed is None else Frozen(max_frames=allowed).reasons

@@ -140,6 +140,7 @@ def _frame(item: Decided) -> dict[str, Any]:
         "score": found.score,
         "state": item.level.name.lower(),
         "reasons": found.reasons,
+        "fallback": found.fallback,
         "latency_ms": screenings.latency(found.latency),
     }
 
@@ -161,7 +162,7 @@ def _frame_line(item: Decided) -> str:
     parts = [
         f"{item.time_ms / 1e3:9.3f} s",
         f"frame {item.number}",
-        f"{found.decision.value} {score}",
+        f"{found.decision.value} {score}{' (on CPU)' if found.fallback else ''}",
         f"state {item.level.name.lower()}",
         f"{item.age_ms:.1f} ms old",
         *found.reasons,

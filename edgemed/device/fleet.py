@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -32,9 +32,10 @@ from edgemed.device.plan import Cargo, Plan
 from edgemed.device.transports import Installing, Transport, UnansweredError
 from edgemed.errors import BundleError, DeviceError, EdgemedError, TargetMismatchError
 
-__all__ = ["FleetReport", "Opener", "Rollout", "Watcher", "draw_all", "roll_out"]
+__all__ = ["FleetReport", "Opener", "Preparer", "Rollout", "Watcher", "draw_all", "roll_out"]
 
 Opener = Callable[[Entry], AbstractAsyncContextManager[Transport]]
+Preparer = Callable[[Entry, Transport], Awaitable[str]]  # what comes before the bundle; what came of it, in words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +106,19 @@ async def roll_out(
     how: Installing,
     journal: Journal,
     watcher: Watcher,
+    prepare: Preparer | None = None,
 ) -> FleetReport:
     """Flash the devices of an inventory, by the rules of this module.
+
+    Args:
+        cargo: the bundle.
+        inventory: the devices.
+        opener: opens the way to one of them.
+        rollout: how carefully.
+        how: options of the installations.
+        journal: keeps what is done.
+        watcher: is told each device that is done.
+        prepare: done on each device before it gets the bundle; what it raises is a failure of that device.
 
     Raises:
         TargetMismatchError: the bundle does not admit a device of the inventory; nothing was begun.
@@ -122,6 +134,7 @@ async def roll_out(
         how=how,
         journal=journal,
         watcher=watcher,
+        prepare=prepare,
     )
     stopped = await work.canaries() or await work.others()
     return FleetReport(
@@ -162,6 +175,15 @@ def _require_admitted(cargo: Cargo, inventory: Inventory) -> None:
 
 
 @dataclass(kw_only=True)
+class _Attempt:
+    """How far one device came: prepared, flashed, or an error."""
+
+    prepared: str | None = None
+    report: FlashReport | None = None
+    error: EdgemedError | None = None
+
+
+@dataclass(kw_only=True)
 class _Work:
     """One roll-out under way: what is done, and what waits."""
 
@@ -172,6 +194,7 @@ class _Work:
     how: Installing
     journal: Journal
     watcher: Watcher
+    prepare: Preparer | None
     done: dict[str, Outcome] = field(init=False)
     waiting: list[Entry] = field(init=False)
     unanswered: set[str] = field(default_factory=set)
@@ -215,7 +238,8 @@ class _Work:
     async def _one(self, entry: Entry, stage: str) -> Outcome:
         """Flash one device and write down what came of it (4)."""
         began = time.monotonic()
-        report, error = await self._attempt(entry)
+        tried = await self._attempt(entry)
+        report, error = tried.report, tried.error
         outcome = Outcome(
             name=entry.name,
             device=entry.device,
@@ -226,22 +250,28 @@ class _Work:
             exit_code=0 if error is None else error.exit_code,
             seconds=round(time.monotonic() - began, 3),
             unit=None if report is None else report.plan.unit,
+            prepared=tried.prepared,
         )
         self.journal.add(outcome)
         self.done[entry.name] = outcome
         self.watcher.done(outcome, len(self.done), len(self.inventory.devices))
         return outcome
 
-    async def _attempt(self, entry: Entry) -> tuple[FlashReport | None, EdgemedError | None]:
+    async def _attempt(self, entry: Entry) -> _Attempt:
         """Flash one device; what it or the way to it refuses is a result, a bug is not."""
+        tried = _Attempt()
         try:
             async with self.opener(entry) as transport:
-                done = await flashing.flash(self.cargo, transport, device=entry.device, how=self.how, progress=_Quiet())
+                if self.prepare is not None:
+                    tried.prepared = await self.prepare(entry, transport)
+                tried.report = await flashing.flash(
+                    self.cargo, transport, device=entry.device, how=self.how, progress=_Quiet()
+                )
         except EdgemedError as err:
             if isinstance(err, UnansweredError):
                 self.unanswered.add(entry.name)
-            return None, err
-        return done, None
+            tried.error = err
+        return tried
 
     @staticmethod
     async def _together(work: Sequence[object]) -> list[Outcome]:

@@ -67,9 +67,7 @@ def parse_tegrastats(line: str) -> Tegrastats | None:
         core_load=tuple(int(core[1]) / 100 for core in running),
         gpu_load=None if gpu is None else int(gpu[1]) / 100,
         gpu_mhz=None if gpu is None or gpu[2] is None else int(gpu[2]),
-        temperatures_c={
-            name: float(value) for name, value in _TEMPERATURE.findall(line) if float(value) > _ABSENT_C
-        },
+        temperatures_c={name: float(value) for name, value in _TEMPERATURE.findall(line) if float(value) > _ABSENT_C},
         power_mw={rail: int(now) for rail, now, _ in _POWER.findall(line)},
     )
 

@@ -1,7 +1,7 @@
 """Percentiles of times with distribution-free intervals: order statistics, whatever the distribution looks like.
 
-    found = distribution([5.1, 5.0, 5.3, 9.9])
-    found.p50, found.p50_ci95
+found = distribution([5.1, 5.0, 5.3, 9.9])
+found.p50, found.p50_ci95
 """
 
 from __future__ import annotations
@@ -69,14 +69,16 @@ def distribution(samples_ms: ArrayLike) -> Distribution:
     values = np.sort(np.asarray(samples_ms, np.float64).reshape(-1))
     if values.size and not (np.isfinite(values).all() and values[0] >= 0.0):
         raise ValueError("samples_ms: expected finite times of at least 0")
-    shares = {"p50": 0.5, "p90": 0.9} | ({"p99": 0.99} if values.size >= TAIL_SAMPLES else {})
-    found = {name: _rounded(np.quantile(values, share)) for name, share in shares.items() if values.size}
-    intervals = {f"{name}_ci95": _enclosed(values, share) for name, share in shares.items()}
-    names = ("p50", "p50_ci95", "p90", "p90_ci95", "p99", "p99_ci95")
+    has_tail = values.size >= TAIL_SAMPLES
     return Distribution(
         n=values.size,
+        p50=_quantile(values, 0.5),
+        p50_ci95=_enclosed(values, 0.5),
+        p90=_quantile(values, 0.9),
+        p90_ci95=_enclosed(values, 0.9),
+        p99=_quantile(values, 0.99) if has_tail else None,
+        p99_ci95=_enclosed(values, 0.99) if has_tail else None,
         max=_rounded(values[-1]) if values.size else None,
-        **{name: {**intervals, **found}.get(name) for name in names},
     )
 
 
@@ -100,7 +102,7 @@ def order_interval(n: int, share: float) -> tuple[int, int] | None:
     # Rank l is too high where B < l; rank u is too low where B >= u.
     low = int(np.searchsorted(below, _ALPHA / 2, side="right"))
     high = int(np.searchsorted(below, 1.0 - _ALPHA / 2, side="left")) + 1
-    return (low, high) if 1 <= low and high <= n else None
+    return (low, high) if low >= 1 and high <= n else None
 
 
 def exceeds(over: int, n: int, *, share: float = 0.99, alpha: float = 0.025) -> bool:
@@ -124,7 +126,12 @@ def _cumulative(n: int, share: float) -> NDArray[np.float64]:
     logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
     k = np.arange(n + 1)
     density = logs[n] - logs - logs[::-1] + k * math.log(share) + (n - k) * math.log1p(-share)
-    return np.minimum(np.cumsum(np.exp(density)), 1.0)
+    found: NDArray[np.float64] = np.minimum(np.cumsum(np.exp(density)), 1.0)
+    return found
+
+
+def _quantile(values: NDArray[np.float64], share: float) -> float | None:
+    return _rounded(np.quantile(values, share)) if values.size else None
 
 
 def _enclosed(values: NDArray[np.float64], share: float) -> Interval | None:
@@ -132,7 +139,7 @@ def _enclosed(values: NDArray[np.float64], share: float) -> Interval | None:
     return None if ranks is None else (_rounded(values[ranks[0] - 1]), _rounded(values[ranks[1] - 1]))
 
 
-def _rounded(value: float) -> float:
+def _rounded(value: float | np.floating) -> float:
     return round(float(value), _DIGITS)
 
 

@@ -15,7 +15,7 @@ from edgemed.runtime import scale
 from edgemed.runtime.decision import Decision, DecisionRule
 from edgemed.runtime.screening import Screening
 
-__all__ = ["DISCLAIMER", "GROUND", "MIN_WIDTH_PX", "Words", "below", "draw", "height_px", "words"]
+__all__ = ["DISCLAIMER", "GROUND", "MIN_WIDTH_PX", "Words", "below", "draw", "fixed_height_px", "height_px", "words"]
 
 DISCLAIMER = "Research use only, not for diagnosis"
 GROUND = (28, 24, 22)
@@ -86,12 +86,16 @@ def below(image: NDArray[np.uint8], said: Words, *, with_scale: bool) -> NDArray
     return canvas
 
 
+def fixed_height_px(width: int, *, lines: int) -> int:
+    """Return the height of a strip of this width for so many lines and the scale, whatever it is going to say."""
+    return round(_unit(width) * max(_HEAD_PX + (lines + 1) * _LINE_PX + _MARGIN_PX // 2, _SCALE_HEIGHT_PX))
+
+
 def height_px(said: Words, width: int, *, with_scale: bool) -> int:
     """Return the height that a strip of this width needs."""
-    unit = _unit(width)
     lines = len(_wrapped(said, width, with_scale=with_scale))
     height = _HEAD_PX + (lines + 1) * _LINE_PX + _MARGIN_PX // 2
-    return round(unit * max(height, _SCALE_HEIGHT_PX if with_scale else 0))
+    return round(_unit(width) * max(height, _SCALE_HEIGHT_PX if with_scale else 0))
 
 
 def draw(strip: NDArray[np.uint8], said: Words, *, with_scale: bool) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from edgemed import schema
 from edgemed.errors import BundleError
+from edgemed.runtime.quality_limits import QualityLimits
 from edgemed.runtime.temporal_rule import TemporalRule
 
 __all__ = [
@@ -108,22 +109,6 @@ class Zone(_Strict, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.low > self.high:
             raise ValueError(f"low {self.low} lies above high {self.high}")
-
-
-class QualityLimits(_Strict, frozen=True, kw_only=True):
-    """Limits a frame must meet before inference.
-
-    Attributes:
-        min_side_px: shorter side of the frame.
-        max_side_px: longer side of the frame.
-        min_contrast: spread between the 1st and 99th percentile, as a share of the full range.
-        max_coloured_fraction: share of coloured pixels.
-    """
-
-    min_side_px: Annotated[int, Meta(ge=1)]
-    max_side_px: Annotated[int, Meta(ge=1)]
-    min_contrast: Probability
-    max_coloured_fraction: Probability
 
 
 class OutOfDistribution(_Strict, frozen=True, kw_only=True):

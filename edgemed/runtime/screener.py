@@ -83,6 +83,8 @@ class Screener:
         _compare_outputs(bundle, interpreter)
         self.labels = manifest_labels(bundle.manifest, logits=self.classifier.count)
         self._gauge = _gauge(self.rule, self.classifier)
+        upright = self.rule.quality.upright
+        self._pose = None if upright is None else upright.pose()
         self._scratch = Scratch()
         self._clock = clock
 
@@ -160,18 +162,23 @@ class Screener:
             return refused(frame, self.rule, refusal=refusal, reasons=reasons, latency=latency)
         plane = self._plane(frame)
         planed = self._clock()
+        if reasons := quality.plane_reasons(plane, self.rule.quality, self._pose):
+            latency = Latency(decode_ms=decode_ms, preprocess_ms=1e3 * (self._clock() - start))
+            return refused(frame, self.rule, refusal=Refusal.QUALITY, reasons=reasons, latency=latency)
         outputs = self.classifier.infer(plane)
         inferred = self._clock()
         judged = self._judged(self.classifier.read(outputs))
-        decided = self._clock()
-        latency = Latency(
-            decode_ms=decode_ms,
-            preprocess_ms=1e3 * (planed - start),
-            infer_ms=1e3 * (inferred - planed),
-            decide_ms=1e3 * (decided - inferred),
-            record_ms=0.0,
-        )
-        return self._screening(frame, judged, latency)
+
+        def times() -> Latency:
+            return Latency(
+                decode_ms=decode_ms,
+                preprocess_ms=1e3 * (planed - start),
+                infer_ms=1e3 * (inferred - planed),
+                decide_ms=1e3 * (self._clock() - inferred),
+                record_ms=0.0,
+            )
+
+        return self._screening(frame, judged, times)
 
     def screen_many(self, inputs: Iterable[Path | Frame], *, workers: int = 2) -> Iterator[Outcome]:
         """Yield a result for each frame of files or frames, in their order: at least one for each, read or not.
@@ -233,7 +240,7 @@ class Screener:
         score = decision.score(abnormality, self.rule.calibration)
         return _Judged(reading=reading, abnormality=abnormality, score=score, distance=self._distance(reading))
 
-    def _screening(self, frame: Frame, judged: _Judged, latency: Latency) -> Screening:
+    def _screening(self, frame: Frame, judged: _Judged, times: Callable[[], Latency]) -> Screening:
         point, reading = self.rule.operating_point, judged.reading
         reasons = _reasons_after(judged.distance)
         several = self.labels.count > 1 and not reasons
@@ -253,8 +260,9 @@ class Screener:
             refusal=Refusal.DISTANCE if reasons else None,
             ood_distance=judged.distance,
             fallback=self.selection.fallback,
-            latency=latency,
             evidence=None if reading.evidence is None else self.labels.evidence(reading.evidence, reading.logits),
+            # Last: all of the above belongs to deciding.
+            latency=times(),
         )
 
 

@@ -56,7 +56,7 @@ def outline(image: NDArray[np.uint8], excess: NDArray[np.float32], seen: NDArray
     unit = max(1, max(image.shape) // 640)
     border = _border(seen, width=unit + 3)
     before = image.copy()
-    ticks = [tick for contour in contours for tick in _ticks(contour[:, 0], excess, border, unit)]
+    ticks = [tick for contour in contours for tick in _ticks(np.asarray(contour[:, 0], np.int32), excess, border, unit)]
     for colour, thickness in ((_DARK, unit + 2), (_LIGHT, unit)):
         cv2.drawContours(image, contours, -1, colour, thickness, cv2.LINE_AA)
         cv2.polylines(image, ticks, isClosed=False, color=colour, thickness=thickness, lineType=cv2.LINE_AA)

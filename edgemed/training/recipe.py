@@ -19,6 +19,7 @@ from msgspec import Meta
 from edgemed import files, schema
 from edgemed.bundle.manifest import Modality, Name, Text
 from edgemed.errors import ConfigError
+from edgemed.imaging.gates import Gates
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime.decision import QualityLimits
 from edgemed.runtime.labels import Labels
@@ -27,7 +28,7 @@ from edgemed.training.augment import Augmentation
 from edgemed.training.criteria import Criterion, Indeterminate
 from edgemed.training.division import Splits
 from edgemed.training.network import Network
-from edgemed.training.settings import Count, Distillation, Fit, Rate
+from edgemed.training.settings import Count, Distillation, Fit, Rate, ScoreCalibration
 from edgemed.training.sources import Source
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "GateLimits",
     "Quantization",
     "Recipe",
+    "ScoreCalibration",
     "active",
     "available",
     "division_seed",
@@ -105,8 +107,10 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         labels: K names; for the source's ``normal`` and ``abnormal`` two, in this order, else those of its ``classes``.
         normal_labels: those that are normal; empty for the first alone. Every other is abnormal.
+        calibration: of scores; ``quantization.calibration`` is that of tensors.
         operating_point: the one that is asked for; or ``operating_points``, of which ``active`` is in force.
         indeterminate: which scores are neither an alert nor clear.
+        quality: limits before inference; ``gates`` has more of them fitted to train.
     """
 
     schema: Literal[1]
@@ -124,12 +128,14 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fit: Fit
     distillation: Distillation | None = None
     quantization: Quantization
+    calibration: ScoreCalibration = ScoreCalibration()
     operating_point: Criterion | None = None
     operating_points: tuple[Criterion, ...] = ()
     active: Name | None = None
     indeterminate: Indeterminate = "tolerance"
     gate: GateLimits = GateLimits()
     quality: QualityLimits
+    gates: Gates | None = None
 
     def __post_init__(self) -> None:
         classes = self.data.source.classes

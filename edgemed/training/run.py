@@ -22,6 +22,7 @@ import edgemed
 from edgemed import files, schema
 from edgemed.errors import ConfigError
 from edgemed.training import data, sources
+from edgemed.training import recipe as recipes
 from edgemed.training.division import Prepared
 from edgemed.training.prepare import TrainingData
 from edgemed.training.recipe import Recipe
@@ -126,11 +127,22 @@ def reconsidered(run: Run, recipe: Recipe) -> Run:
     Raises:
         ConfigError: the recipe differs in what the float model was trained by.
     """
+    if run.recipe.data.division_seed is not None:
+        recipe = recipes.with_seed(recipe, run.recipe.fit.seed)  # as `edgemed train --seed` did
     trained_by = ("name", "task", "labels", "normal_labels", "data", "preprocessing", "model", "augmentation", "fit")
+    trained = _relicensed(run.recipe, recipe)
     for part in (*trained_by, "distillation"):
-        if getattr(recipe, part) != getattr(run.recipe, part):
+        if getattr(recipe, part) != getattr(trained, part):
             raise ConfigError(f"recipe: {part}: differs from what the run was trained by; train again with this recipe")
     return msgspec.structs.replace(run, recipe=recipe)
+
+
+def _relicensed(trained: Recipe, recipe: Recipe) -> Recipe:
+    """Return the recipe of a run with another's word on the licence of the weights, which their digest names."""
+    if trained.model is None or recipe.model is None:
+        return trained
+    licence = recipe.model.pretrained_licence
+    return msgspec.structs.replace(trained, model=msgspec.structs.replace(trained.model, pretrained_licence=licence))
 
 
 def separation(recipe: Recipe) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["Count", "Distillation", "Fit", "Rate"]
+__all__ = ["Count", "Distillation", "Fit", "Rate", "ScoreCalibration"]
 
 Rate = Annotated[float, Meta(gt=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=1, le=100_000)]
@@ -71,3 +71,14 @@ class Distillation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     teachers: Annotated[tuple[str, ...], Meta(max_length=32)] = ()
     temperature: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
     weight: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.5
+
+
+class ScoreCalibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a conversion fits scores and thresholds on, beside validation as it is.
+
+    Attributes:
+        views: copies of each validation image, changed as ``augmentation`` changes a train image. Validation was taken
+            like train; what a unit of another hospital takes is more like its copies.
+    """
+
+    views: Annotated[int, Meta(ge=0, le=16)] = 0

@@ -204,7 +204,7 @@ def test_energy_that_is_not_known_is_said_plainly(name: str) -> None:
 def test_meter_reads_on_its_own_while_the_block_runs(tmp_path: Path) -> None:
     counter = package(tmp_path)
     before = threading.active_count()
-    with energy.metered(power.find(tmp_path), idle_s=0.01, interval_s=0.002) as meter:
+    with Meter(power.find(tmp_path), idle_s=0.01, interval_s=0.002) as meter:
         counter.write_text("7000000\n")
         for _ in range(500):
             if meter.readings >= 12:
@@ -220,7 +220,7 @@ def test_meter_reads_on_its_own_while_the_block_runs(tmp_path: Path) -> None:
 
 def test_block_without_source_waits_for_nothing() -> None:
     before = threading.active_count()
-    with energy.metered(Absent(reason="none"), idle_s=60.0) as meter:
+    with Meter(Absent(reason="none"), idle_s=60.0) as meter:
         assert threading.active_count() == before
 
     assert meter.per_frame(1) == Unknown(reason="none")
@@ -229,7 +229,7 @@ def test_block_without_source_waits_for_nothing() -> None:
 def test_reader_ends_with_a_block_that_fails(tmp_path: Path) -> None:
     package(tmp_path)
     before = threading.active_count()
-    with pytest.raises(RuntimeError), energy.metered(power.find(tmp_path), idle_s=0.0, interval_s=0.002):
+    with pytest.raises(RuntimeError), Meter(power.find(tmp_path), idle_s=0.0, interval_s=0.002):
         raise RuntimeError
 
     assert threading.active_count() == before

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -27,7 +28,7 @@ PACKAGE = Path(str(resources.files("edgemed")))
 PROGRAM = "import sys; from edgemed.cli import main; sys.exit(main())"
 SAMPLES = [
     {"file": "01-chest.png", "bundle": "chest-xray", "modality": "DX", "label": "normal", "source": "test/a.png"},
-    {"file": "02-breast.png", "bundle": "breast-ultrasound", "modality": "US", "label": "malignant", "source": "b.png"},
+    {"file": "02-breast.png", "bundle": "breast-ultrasound", "modality": "CR", "label": "malignant", "source": "b.png"},
 ]
 
 
@@ -36,7 +37,8 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a copy of the package that ships tiny bundles and samples instead of its own."""
     folder = tmp_path_factory.mktemp("package")
     shutil.copytree(PACKAGE, folder / "edgemed", ignore=shutil.ignore_patterns("__pycache__", "*.edgemed"))
-    shutil.copytree(Path(str(resources.files("firmware_configs"))), folder / "firmware_configs")
+    for name in ("converters", "firmware_configs"):
+        shutil.copytree(Path(str(resources.files(name))), folder / name)
     shipped = folder / "edgemed" / "shipped"
     shutil.rmtree(shipped / "samples", ignore_errors=True)
     for part in ("bundles", "samples"):
@@ -111,6 +113,15 @@ def test_demo_installs_one_bundle_after_the_other(shown: Shown) -> None:
     ]
 
 
+def test_demo_holds_the_times_of_both_against_the_budget_of_this_machine(shown: Shown) -> None:
+    lines = [" ".join(line.split()) for line in shown[1].stdout.splitlines()]
+
+    assert "60 frames each: median and worst, in ms" in lines
+    (total,) = [line for line in lines if line.startswith("│ total ")]
+    assert re.fullmatch(r"│ total │ [\d.]+, [\d.]+ │ [\d.]+, [\d.]+ │ 1000 │", total)
+    assert any(line.startswith(f"Budget xray-still of {targets.generic_id()}: ") for line in lines)
+
+
 def test_demo_leaves_its_overlays_and_no_store(shown: Shown) -> None:
     folder, done = shown
 
@@ -158,10 +169,10 @@ def test_demo_in_a_closed_folder_writes_elsewhere(package: Path, work: Path) -> 
 def test_demo_json_is_one_document(package: Path, work: Path) -> None:
     done = demo(package, work, "--json", "--out", "shown")
 
-    document = json.loads(done.stdout)
     assert (done.returncode, done.stderr) == (0, "")
+    document = json.loads(done.stdout)
     assert list(document) == [
-        *("schema_version", "bundles", "runtime", "store", "folder", "results", "summary", "next"),
+        *("schema_version", "bundles", "runtime", "store", "folder", "results", "benchmark", "summary", "next"),
     ]
     assert [bundle["name"] for bundle in document["bundles"]] == ["chest-xray", "breast-ultrasound"]
     assert document["folder"] == "shown"
@@ -172,6 +183,9 @@ def test_demo_json_is_one_document(package: Path, work: Path) -> None:
         ("installed", "breast-ultrasound", "b"),
     ]
     assert installs[1]["health"]["golden"] == "within"
+    assert [one["bundle"]["name"] for one in document["benchmark"]] == ["chest-xray", "breast-ultrasound"]
+    assert [one["stages"]["total"]["n"] for one in document["benchmark"]] == [60, 60]
+    assert {row["stage"] for row in document["benchmark"][0]["budget"]} >= {"infer", "total"}
     assert [(r["input"], r["bundle"], r["label"], r["heatmap"]) for r in document["results"]] == [
         ("01-chest.png", "chest-xray", "normal", "0001-scan.0.png"),
         ("02-breast.png", "breast-ultrasound", "malignant", "0002-scan.0.png"),

@@ -128,6 +128,20 @@ def test_ctrl_c_while_sending_ends_with_130_and_the_same_command_goes_on(
     assert json.loads(capsys.readouterr().out)["plan"]["offset"] > 0
 
 
+def test_ctrl_c_before_the_command_has_begun_is_one_line_too(interruptible: None) -> None:
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from edgemed.__main__ import main\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "edgemed: interrupted\n")
+
+
 def encrypted(folder: Path, public: Path) -> Path:
     """Write the shipped bundle, encrypted to one device by the command for that."""
     path = folder / "chest-xray-1.0.0.edgemed.age"
@@ -203,10 +217,10 @@ USAGE = {
     ),
     "bootstrap-dry": (
         ["--bootstrap", "--wheelhouse", "w", "--dry-run", "--device", "coral-usb", "--to", "ssh://a/s"],
-        "--bootstrap: expected with one device, and without --dry-run; it writes to the device",
+        "--bootstrap: expected without --dry-run; it writes to the device",
     ),
     "service-alone": (
-        ["--service", "--device", "coral-usb", "--to", "ssh://a/s"],
+        ["--service", "/srv/images", "--device", "coral-usb", "--to", "ssh://a/s"],
         "--service: expected with --bootstrap only",
     ),
     "wheels-that-are-none": (

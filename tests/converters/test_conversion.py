@@ -22,6 +22,7 @@ from edgemed import targets, tflite
 from edgemed.bundle import archive, trust
 from edgemed.errors import ConfigError, ConversionError
 from edgemed.imaging.labelled import LabelledPlanes
+from edgemed.imaging.out_of_fold import Answer, OutOfFold
 from edgemed.runtime import backends, golden, selection
 from tests.bundle.tiny import KEY
 from tests.converters import converted
@@ -29,6 +30,11 @@ from tests.converters.converted import convert, part
 from tests.converters.test_edgetpu import compiler
 
 pytestmark = pytest.mark.tensorflow
+
+FOLD_ANSWERS = tuple(
+    Answer(group=f"{index:04x}", label=label, abnormal=label == "blob", fold=index // 2, logit=0.0)
+    for index, label in enumerate(("plain", "blob") * 2)
+)
 
 
 @pytest.fixture(scope="module")
@@ -214,3 +220,27 @@ def test_bundle_of_all_members_opens_for_each_target(for_accelerators: Artifact,
         loaded = selection.open_model(bundle, targets.load(name))
         assert (loaded.selection.member, loaded.selection.fallback) == (member, True)
         assert golden.replay(bundle, loaded.interpreter, member=member).verdict is golden.Verdict.WITHIN
+
+
+def test_altered_views_of_the_operating_part_choose_beside_it(model: keras.Model, tmp_path: Path) -> None:
+    validation = part(96, seed=2, where=tmp_path)
+    # Twice the light: plain pictures pass for blobs where nothing but pictures as they were taken chose.
+    brighter = np.clip(validation.planes.astype(np.int64) * 2, 0, 255).astype(np.uint8)
+    found = convert(model, tmp_path, validation=validation, altered=brighter[np.newaxis]).rule.operating_point
+    assert found.criterion == (
+        "sensitivity >= 0.9 on the operating part of validation, each image as it is and in 1 altered view"
+    )
+    assert (found.n_abnormal, found.n_normal) == (48, 48)
+    assert found.confirmed is not None
+    assert found.confirmed.n_normal == 24
+
+
+def test_altered_views_beside_out_of_fold_answers_are_refused(model: keras.Model, tmp_path: Path) -> None:
+    validation = part(96, seed=2, where=tmp_path)
+    folds = OutOfFold(schema=1, recipe="x", labels=("plain", "blob"), images="x", folds=2, answers=FOLD_ANSWERS)
+    with pytest.raises(ConfigError) as caught:
+        convert(model, tmp_path, validation=validation, altered=validation.planes[np.newaxis], out_of_fold=folds)
+    assert str(caught.value) == (
+        "calibration: views: expected 0 beside out-of-fold answers, got 1: fold models answered unaltered images only, "
+        "and their scores would be of another scale; leave one of the two out"
+    )

@@ -11,6 +11,7 @@ from converters.gate import Criterion, Gate, Indeterminate
 from converters.operating import Answered
 from edgemed.runtime import decision
 from edgemed.runtime.decision import Decision
+from edgemed.statistics.proportions import wilson_interval
 from tests.converters.test_scaling import document
 
 QUALITY = decision.QualityLimits(min_side_px=16, max_side_px=512, min_contrast=0.0, max_coloured_fraction=1.0)
@@ -20,6 +21,7 @@ POINTS = (
     Criterion(name="balanced", balanced="equal-error"),
 )
 GATE = Gate(points=POINTS[:1], active="rule-out")
+GATE_IN = Gate(points=POINTS[1:2], active="rule-in")
 BETWEEN = Gate(points=POINTS, active="balanced", indeterminate=Indeterminate.BETWEEN)
 PARTS = Parts(operating=np.arange(0, 300, 2), gate=np.arange(1, 300, 2))
 
@@ -106,6 +108,28 @@ def test_threshold_that_rules_out_above_the_one_that_rules_in_leaves_the_toleran
     assert operating.notes(made, BETWEEN)[-1] == (
         f"the threshold that rules out, {out:.4f}, is not below the one that rules in, {into:.4f}: each threshold "
         "between them meets both criteria, so that only the tolerance between back ends is indeterminate"
+    )
+
+
+def test_altered_views_choose_with_their_images_and_count_as_one_patient(rng: np.random.Generator) -> None:
+    found = answered(rng)
+    chosen = PARTS.operating
+    # Every view moves up: a threshold of unaltered images would call more than half of their normals abnormal.
+    altered = found.logits[chosen] + np.array([[2.0], [2.0], [2.0]])
+    point = rule(dataclasses.replace(found, altered=altered), GATE_IN).operating_point
+    before = rule(found, GATE_IN).operating_point
+    pooled = scaling.scores(np.concatenate([found.logits[chosen], *altered]), found.calibration)
+    normal = np.tile(found.labels[chosen], 4) == 0
+    assert point.specificity == pytest.approx((pooled[normal] < point.threshold).mean())
+    assert 0.95 <= point.specificity < 0.96
+    assert (pooled[normal] < before.threshold).mean() < 0.8
+    assert (point.n_abnormal, point.n_normal) == (300, 300)
+    independent = wilson_interval(point.specificity, point.n_normal)
+    assert point.specificity_ci95[0] < independent[0] - 0.01
+    assert point.confirmed is not None
+    assert point.confirmed.n_normal == 75
+    assert point.criterion == (
+        "specificity >= 0.95 on the operating part of validation, each image as it is and in 3 altered views"
     )
 
 

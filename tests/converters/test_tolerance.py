@@ -68,6 +68,26 @@ def test_kernels_of_this_machine_and_of_a_peer_are_measured(reference: answers.A
     assert golden.parse_tolerance(schema.encode_json(found)) == found
 
 
+def test_peers_answer_to_some_of_many_planes_and_are_compared_on_those(tmp_path: Path) -> None:
+    many = np.repeat(PLANES, 50, axis=0)
+    lines = """
+count = len(np.load("planes.npy"))
+out = {"@backend": np.array("other"), "@machine": np.array("aarch64")}
+for name, shape in (("logit", (1,)), ("evidence", (4, 4, 1)), ("embedding", (8,))):
+    out[name] = np.zeros((count, *shape), np.int8)
+np.savez(sys.argv[5], **out)
+"""
+    found = tolerance.measure(
+        tiny.model(),
+        answers.of(backends.load(tiny.model(), backend="litert"), many),
+        many,
+        preprocessing=preprocess.parse(schema.encode_json(tiny.PREPROCESSING)),
+        calibration=Calibration(slope=1.0, intercept=0.0),
+        peers=(_peer(tmp_path, lines),),
+    )
+    assert [entry.n for entry in found.entries] == [150, 150, 128, 128]
+
+
 def test_differences_are_the_largest_of_the_planes(reference: answers.Answers, tmp_path: Path) -> None:
     lines = """
 out = {"@backend": np.array("other"), "@machine": np.array("aarch64")}

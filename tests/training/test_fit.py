@@ -14,10 +14,12 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 
 from edgemed.errors import ConfigError
 from edgemed.training import batches, devices, fit, prepare, saving, weights
+from edgemed.training import recipe as recipes
 from edgemed.training import run as runs
 from edgemed.training.network import MobileNetV2
 from edgemed.training.progress import Silent
 from edgemed.training.recipe import Recipe
+from edgemed.training.settings import ScoreCalibration
 from edgemed.training.sources import ManifestCsv
 
 pytestmark = pytest.mark.tensorflow
@@ -287,3 +289,10 @@ def test_run_takes_another_conversion_but_not_another_training(whole: Path, blob
     with pytest.raises(ConfigError) as caught:
         runs.reconsidered(run, other)
     assert str(caught.value) == ("recipe: fit: differs from what the run was trained by; train again with this recipe")
+
+
+def test_run_of_another_seed_takes_another_conversion_too(whole: Path, blob_recipe: Recipe) -> None:
+    seeded = msgspec.structs.replace(runs.read(whole), recipe=recipes.with_seed(blob_recipe, 5))
+    views = msgspec.structs.replace(blob_recipe, calibration=ScoreCalibration(views=2))
+    found = runs.reconsidered(seeded, views).recipe
+    assert (found.fit.seed, recipes.division_seed(found), found.calibration.views) == (5, blob_recipe.fit.seed, 2)

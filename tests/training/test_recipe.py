@@ -162,3 +162,11 @@ def test_another_seed_leaves_the_division_as_it_was() -> None:
     recipe = recipes.load("chest-xray")
     other = recipes.with_seed(recipes.with_seed(recipe, 5), 6)
     assert (other.fit.seed, recipes.division_seed(other)) == (6, recipes.division_seed(recipe))
+
+
+def test_views_that_a_recipe_does_not_name_are_none_and_too_many_are_refused() -> None:
+    assert recipes.parse(blobs.RECIPE.encode(), source="blobs.yaml").calibration.views == 0
+    assert recipes.load("chest-xray").calibration.views == 4
+    with pytest.raises(ConfigError) as caught:
+        recipes.parse((blobs.RECIPE + "calibration: {views: 17}\n").encode(), source="blobs.yaml")
+    assert str(caught.value) == "blobs.yaml: calibration.views: expected `int` <= 16, value 17"

@@ -138,13 +138,13 @@ class Session:
         await self._remove(path)
         return done
 
-    async def run(self, line: str, *, limit_s: float) -> Answer:
-        """Run one command line on the device and return how it ended.
+    async def run(self, line: str, *, limit_s: float, limit_bytes: int = remote.ANSWER_LIMIT_BYTES) -> Answer:
+        """Run one command line on the device and return how it ended, with up to ``limit_bytes`` + 1 of each stream.
 
         Raises:
             DeviceError: the connection was lost, or the command was still running after ``limit_s`` seconds.
         """
-        answer: Answer = await self._in_time(self._answer(line), limit_s)
+        answer: Answer = await self._in_time(self._answer(line, limit_bytes), limit_s)
         return answer
 
     async def write(self, path: str, raw: bytes, *, offset: int = 0, advance: Advance = lambda _: None) -> None:
@@ -207,14 +207,14 @@ class Session:
         answer: Answer = await self._in_time(self._end(process), _INSTALL_LIMIT_S)
         return answer
 
-    async def _answer(self, line: str) -> Answer:
+    async def _answer(self, line: str, limit_bytes: int) -> Answer:
         process = await self._connection.create_process(line, stdin=login.library().DEVNULL, encoding=None)
-        return await self._end(process)
+        return await self._end(process, limit_bytes)
 
-    async def _end(self, process: Any) -> Answer:
+    async def _end(self, process: Any, limit_bytes: int = remote.ANSWER_LIMIT_BYTES) -> Answer:
         """Return what a process says until it ends."""
         try:
-            limit = remote.ANSWER_LIMIT_BYTES + 1
+            limit = limit_bytes + 1
             stdout, stderr = await _both(process.stdout.read(limit), process.stderr.read(limit))
             if len(stdout) < limit and len(stderr) < limit:
                 await process.wait_closed()

@@ -50,9 +50,14 @@ class Recording:
         self._interval_ms = interval_ms
         self._read = read
 
+    @property
+    def interval_ms(self) -> float:
+        """From frame to frame, as it was given, or as the file says; `timing.ASSUMED_MS` where it does not."""
+        return self._interval_ms or timing.frame_interval_ms(self._path) or timing.ASSUMED_MS
+
     def arrivals(self, *, clock: Clock, pause: Pause) -> Iterator[Arrival]:
         """Yield every frame; one that cannot be read is the last."""
-        interval_ms = self._interval_ms or timing.frame_interval_ms(self._path) or timing.ASSUMED_MS
+        interval_ms = self.interval_ms
         frames = self._read(self._path)
         begun_s = clock()
         for index in itertools.count():
