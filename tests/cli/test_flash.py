@@ -244,7 +244,7 @@ def test_options_that_do_not_go_together(name: str, capsys: pytest.CaptureFixtur
 def test_stick_is_written_and_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flash", "chest-xray", "--device", "raspberry-pi-4", "--to", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["result"], document["device"]["file"]) == ("prepared", "chest-xray-1.0.0.edgemed")
+    assert (document["result"], document["device"]["file"]) == ("prepared", "chest-xray-1.1.0.edgemed")
 
 
 def inventory(folder: Path, stores: list[str]) -> Path:
@@ -268,7 +268,7 @@ def test_fleet_is_flashed_and_what_failed_is_tried_again(
     assert (document["succeeded"], document["failed"], document["stopped"]) == (1, 1, None)
     assert [one["result"] for one in document["outcomes"]] == ["installed", "failed"]
     assert shown.err.splitlines()[-1] == (
-        f"edgemed: 1 of 2 devices failed: d1; see {tmp_path / 'fleet.chest-xray-1.0.0.journal'}; "
+        f"edgemed: 1 of 2 devices failed: d1; see {tmp_path / 'fleet.chest-xray-1.1.0.journal'}; "
         "the same command with --resume goes on from here"
     )
     assert main(["device", "init", "--store", str(other), "--target", fakes.TARGET]) == 0
@@ -291,7 +291,7 @@ def test_plans_of_a_fleet_are_drawn_and_nothing_is_written(
     assert plans == ["install", None]
     assert shown.err == "edgemed: 1 of 2 devices cannot be flashed as they are\n"
     assert list((store / "inbox").iterdir()) == []
-    assert not (tmp_path / "fleet.chest-xray-1.0.0.journal").exists()
+    assert not (tmp_path / "fleet.chest-xray-1.1.0.journal").exists()
 
 
 def test_devices_of_a_fleet_are_provisioned_first(
