@@ -37,6 +37,9 @@ NOT_MEASURED = {
 }
 
 
+_ENOUGH = 1000  # samples for a 99th percentile
+
+
 @dataclass(frozen=True, kw_only=True)
 class Peer:
     """One screener: the program that is timed, and the option that names its environment; None for this one."""
@@ -143,13 +146,13 @@ def once(peer: Peer, work: Path, options: argparse.Namespace, into: Taken) -> No
     into.logit = answer["logit"]
 
 
-def summary(found: Taken) -> dict[str, float | int] | None:
+def summary(found: Taken) -> dict[str, float | int | None] | None:
     if found.failure or not found.times_ms:
         return None
     return {
         "n": len(found.times_ms),
         "p50_ms": float(np.percentile(found.times_ms, 50)),
-        "p99_ms": float(np.percentile(found.times_ms, 99)),
+        "p99_ms": float(np.percentile(found.times_ms, 99)) if len(found.times_ms) >= _ENOUGH else None,
         "cpu_ms": float(np.median(found.cpu_ms)),
         "start_ms": float(np.median(found.first_ms)),
         "peak_mib": float(np.max(found.peak_mib)),
@@ -190,8 +193,9 @@ def written(document: dict[str, object]) -> str:
 
 
 def row(name: str, found: dict[str, float]) -> str:
+    p99 = "-" if found["p99_ms"] is None else f"{found['p99_ms']:.2f}"
     return (
-        f"| {name} | {found['p50_ms']:.2f} | {found['p99_ms']:.2f} | {found['cpu_ms']:.2f} | {found['start_ms']:.0f} | "
+        f"| {name} | {found['p50_ms']:.2f} | {p99} | {found['cpu_ms']:.2f} | {found['start_ms']:.0f} | "
         f"{found['peak_mib']:.0f} | {found['logit']:.3f} |"
     )
 
