@@ -31,7 +31,9 @@ from edgemed.runtime.screener import Screener
 BASELINES = Path(__file__).parent / "baselines"
 SIDE = 1024
 MOST_S, FEWEST_ROUNDS = 0.5, 5
+_BEFORE_EACH = 20
 _measured: dict[str, dict[str, float]] = {}
+_controls: list[float] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,7 +67,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         old = before.get(name)
         beside = f"{old['min_ms']:9.3f}  x {found['min_ms'] / old['min_ms']:.2f}" if old else "no baseline"
         terminalreporter.write_line(f"{name:56} {found['min_ms']:9.3f} {found['median_ms']:9.3f} ms  {beside}")
-    quiet = _noise()
+    quiet = control.noise(_controls)
     if quiet.why:
         terminalreporter.write_line(f"The machine is not quiet: {quiet.why}")
     if config.getoption("--renew-baseline"):
@@ -75,13 +77,15 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.write_line(f"kept as {path.relative_to(BASELINES.parent)}")
 
 
-def _noise() -> control.Noise:
-    work = control.Control()
-    return control.noise([work.ms() for _ in range(400)])
-
-
 def _fingerprint(here: machine.Machine) -> str:
     return hashlib.sha256(schema.encode_json(here)).hexdigest()[:12]
+
+
+@pytest.fixture(autouse=True)
+def fixed_work() -> None:
+    """Time the same work before each benchmark: whether the machine was quiet shows over the whole run."""
+    work = control.Control()
+    _controls.extend(work.ms() for _ in range(_BEFORE_EACH))
 
 
 @pytest.fixture(scope="session")

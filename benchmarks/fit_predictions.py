@@ -103,6 +103,7 @@ def document(rows: Sequence[Row]) -> Figures:
                 family=one.family,
                 predicts=one.predicts,
                 machine=machines.machine(name, values),
+                left_out=tuple(machines.machine(name, other) for other in without.values()),
             )
             for name, one in machines.SETUPS.items()
         ),

@@ -13,6 +13,7 @@ import sys
 __all__ = ["main"]
 
 _OBJECTS = 50_000  # made until Python looks for garbage
+_INTERRUPTED = 130  # as `edgemed.cli`
 _RECEIVE = ["device", "receive", "--store"]
 _PROBE = ["device", "probe", "--store"]
 
@@ -30,9 +31,13 @@ def main() -> int:
         from edgemed.device import probe
 
         return _ended(probe.main(last))
-    from edgemed import cli
+    try:
+        from edgemed import cli
 
-    return cli.main()
+        return cli.main()
+    except KeyboardInterrupt:  # while it was being imported: it words what comes later itself
+        sys.stderr.write("edgemed: interrupted\n")
+        return _INTERRUPTED
 
 
 def _ended(code: int) -> int:

@@ -50,6 +50,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes:
         target: id of the target it is of; None for a machine that is none.
         predicts: whether edgemed runs a model so; the others only help the fit.
+        machine: fitted to all figures.
+        left_out: fitted without one network each, in the order of their names: how far a prediction hangs on any one.
     """
 
     id: Text
@@ -58,6 +60,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     family: Accelerator
     predicts: bool
     machine: Machine
+    left_out: tuple[Machine, ...]
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,7 +1,9 @@
 """How long inference would take on a device that is not at hand: a prediction from published figures, no measurement.
 
-A `Prediction` is for one network on one target, with a range for each way the target is set up. The range reaches as
-far either way as the worst figure of the target that was predicted without its network, but never less than a quarter.
+A `Prediction` is for one network on one target, with a range for each way the target is set up. The range spans
+what the machines say that were fitted without one network each: they lie far apart where a prediction hangs on one
+figure, or reaches beyond all of them. Beyond that it reaches as far either way as the worst figure of the target that
+was predicted without its network, but never less than a quarter.
 Its document says ``"kind": "prediction"``, and nothing compares it with a measurement.
 
     found = predict.predict(raw, source="int8.tflite", target=targets.load("coral-usb"))
@@ -197,11 +199,12 @@ def _reach(of_target: Sequence[Figure]) -> float:
 
 def _estimate(load: Load, setup: Setup, factor: float) -> Estimate:
     parts = roofline.parts(load, setup.machine)
+    said = [parts.total_ms, *(roofline.parts(load, machine).total_ms for machine in setup.left_out)]
     return Estimate(
         setup=setup.summary,
         expected_ms=parts.total_ms,
-        low_ms=parts.total_ms / factor,
-        high_ms=parts.total_ms * factor,
+        low_ms=min(said) / factor,
+        high_ms=max(said) * factor,
         parts=parts,
     )
 

@@ -165,10 +165,12 @@ def _health(health: Health) -> list[str]:
 def _new_folder() -> Path:
     """Return a folder that is not there yet, in the current folder or, where that is closed, a temporary one."""
     import os
+    import secrets
     import tempfile
 
     if not os.access(Path.cwd(), os.W_OK):
-        return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}-"))
+        # Not made yet: whoever makes it removes it when the demo is interrupted.
+        return Path(tempfile.gettempdir()) / f"{_FOLDER}-{secrets.token_hex(4)}"
     folder, number = Path(_FOLDER), 1
     while folder.exists():
         number += 1

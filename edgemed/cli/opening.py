@@ -51,9 +51,11 @@ def open_screener(
 
 def store_of(bundle: str | None, store: Path | None) -> Path | None:
     """Return the store whose active bundle `open_screener` takes; None where the bundle itself is named."""
+    if bundle is not None:
+        return None
     from edgemed.device import places
 
-    return None if bundle is not None else store or places.found()
+    return store or places.found()
 
 
 def note_limits(screener: Screener) -> None:

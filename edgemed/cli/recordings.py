@@ -47,11 +47,13 @@ def opened(asked: bool | None, *, store: Path | None, screener: Screener, what: 
     Raises:
         ConfigError: records are asked for where there is no store.
     """
-    from edgemed.records import recording
-
     if asked and store is None:
         raise ConfigError("--record: records lie in a device store, got --bundle; give --store, or leave --record away")
-    if store is None or not (recording.is_wanted(store) if asked is None else asked):
+    if store is None:
+        return None
+    from edgemed.records import recording
+
+    if not (recording.is_wanted(store) if asked is None else asked):
         return None
     return recording.Recording(store, run=_run(screener, what), tell=lambda said: output.note(f"edgemed: {said}"))
 

@@ -5,7 +5,6 @@ document = screenings.document(screener, results)
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -173,6 +172,8 @@ def require_folder(folder: Path, *, option: str) -> None:
     Raises:
         ConfigError: it cannot be made or written.
     """
+    import tempfile
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()

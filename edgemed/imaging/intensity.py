@@ -27,6 +27,7 @@ __all__ = [
     "sharpen",
     "stretch_table",
     "to_8_bits",
+    "whole_table",
 ]
 
 # calcHist counts in int32 and returns float32, which holds every integer up to 2**24.
@@ -86,16 +87,25 @@ def stretch_table(a: int, b: int, *, bits: int, scratch: Scratch | None = None) 
     return table
 
 
-def look_up(table: NDArray[np.uint8], pixels: Pixels, *, scratch: Scratch | None = None) -> NDArray[np.uint8]:
-    """Return table[v] for each pixel v, same shape; the table has an entry for every value of the pixels' type."""
-    found = (scratch or Scratch()).take(pixels.shape)
-    if pixels.dtype == np.uint8 or (_HAS_16_BIT_LUT and table.size == 1 << 16):
-        return np.asarray(cv2.LUT(pixels, table, dst=found), dtype=np.uint8)
+def look_up(table: Pixels, pixels: Pixels, *, scratch: Scratch | None = None) -> Pixels:
+    """Return table[v] for each pixel v, same shape, the table's type; a value past its end takes its last entry."""
+    buffers = scratch or Scratch()
+    found: Pixels = buffers.take(pixels.shape) if table.dtype == np.uint8 else buffers.take(pixels.shape, np.uint16)
+    if table.size == 1 << 8 * pixels.itemsize and (pixels.dtype == np.uint8 or _HAS_16_BIT_LUT):
+        written = np.asarray(cv2.LUT(pixels, table, dst=found))
+        return written.view(np.uint8) if table.dtype == np.uint8 else written.view(np.uint16)
     rows = max(1, _BLOCK // pixels.shape[1])
     for top in range(0, pixels.shape[0], rows):
         # mode: with "raise" NumPy would buffer the output.
         np.take(table, pixels[top : top + rows], mode="clip", out=found[top : top + rows])
     return found
+
+
+def whole_table(table: Pixels) -> Pixels:
+    """Return a table of at most 2^16 levels with an entry for each value of uint8 or uint16: the last one repeats."""
+    size = 1 << 8 if table.size <= 1 << 8 else 1 << 16
+    padded = np.pad(table, (0, size - table.size), mode="edge")
+    return padded.view(np.uint8) if table.dtype == np.uint8 else padded.view(np.uint16)
 
 
 def denoise(
@@ -129,7 +139,8 @@ def contrast(
         a, b = percentile_levels(
             counts, low_percent=method.low_percent, high_percent=method.high_percent, scratch=scratch
         )
-        return look_up(stretch_table(a, b, bits=bits, scratch=scratch), pixels, scratch=scratch)
+        stretched = look_up(stretch_table(a, b, bits=bits, scratch=scratch), pixels, scratch=scratch)
+        return stretched.view(np.uint8)
     spread = scratch.take(pixels.shape)
     if isinstance(method, Equalize):
         found = cv2.equalizeHist(pixels, dst=spread)
@@ -145,8 +156,8 @@ def sharpen(pixels: NDArray[np.uint8], method: Unsharp, *, scratch: Scratch | No
     blurred = _blur(pixels, method.size, method.sigma, scratch.take(pixels.shape))
     gain = np.minimum((round(256 * method.amount) * _levels(8) + 128) >> 8, 255).astype(np.uint8)
     # Saturating subtraction leaves the positive and the negative part apart; one of them is 0 everywhere.
-    brighter = look_up(gain, _minus(pixels, blurred, scratch), scratch=scratch)
-    darker = look_up(gain, _minus(blurred, pixels, scratch), scratch=scratch)
+    brighter = look_up(gain, _minus(pixels, blurred, scratch), scratch=scratch).view(np.uint8)
+    darker = look_up(gain, _minus(blurred, pixels, scratch), scratch=scratch).view(np.uint8)
     sharp = cv2.add(pixels, brighter, dst=scratch.take(pixels.shape))
     return np.asarray(cv2.subtract(sharp, darker, dst=sharp), dtype=np.uint8)
 

@@ -50,3 +50,11 @@ def test_what_the_package_says_of_itself_holds_the_limit() -> None:
     assert len(fitted) >= 25
     assert statistics.median(abs(one.error) for one in fitted) <= 0.25
     assert statistics.median(abs(one.left_out_error or 0.0) for one in fitted) <= 0.25
+
+
+def test_every_setup_was_fitted_without_each_network_too() -> None:
+    networks = {"mobilenet_v1", "mobilenet_v2", "inception_v1", "inception_v4", "resnet18 256x256", "resnet50 256x256"}
+    fitted = {one.network for one in KNOWN.figures if one.excluded is None}
+
+    assert all(any(name.startswith(known) for name in fitted) for known in networks)
+    assert {len(setup.left_out) for setup in KNOWN.setups} == {9}
