@@ -51,9 +51,11 @@ class Peer:
 
 
 PEERS = (
-    Peer(name="edgemed, LiteRT", module="edgemed_screener", with_edgemed=True),
+    Peer(name="edgemed, LiteRT", module="edgemed_litert", with_edgemed=True),
     Peer(name="LiteRT by hand", module="litert_loop"),
-    Peer(name="edgemed, tflite-runtime", module="edgemed_screener", environment="tflite_runtime", with_edgemed=True),
+    Peer(
+        name="edgemed, tflite-runtime", module="edgemed_tflite_runtime", environment="tflite_runtime", with_edgemed=True
+    ),
     Peer(name="tflite-runtime by hand", module="tflite_runtime_loop", environment="tflite_runtime"),
     Peer(name="tf.lite of TensorFlow by hand", module="tensorflow_lite"),
     Peer(name="Keras predict, float32", module="keras_predict"),
