@@ -43,6 +43,7 @@ _COMMANDS: Mapping[str, str | None] = {
     "keys": None,
     "device": None,
     "devices": None,
+    "audit": None,
     "doctor": "Check whether this machine can screen.",
 }
 """What the command line offers, each in the module and the function of its name; None for a group with a help of its

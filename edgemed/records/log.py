@@ -20,7 +20,7 @@ import dataclasses
 import fcntl
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -30,18 +30,15 @@ from types import TracebackType
 import msgspec
 
 from edgemed import files
-from edgemed.bundle.keys import PrivateKey, PublicKey
+from edgemed.bundle.keys import PrivateKey
 from edgemed.errors import DeviceError, DigestError
-from edgemed.records import audit, ownership
-from edgemed.records.audit import Entry, Fact, Head, Verified
+from edgemed.records import audit, ownership, reading
+from edgemed.records.audit import Entry, Fact, Head
 
-__all__ = ["AuditLog", "Bounds", "lines", "verify"]
+__all__ = ["AuditLog", "Bounds"]
 
-_HEAD = "head.dsse"
 _LOCK = "lock"
 _WAIT_S, _POLL_S = 5.0, 0.02  # a seal takes milliseconds
-_SUFFIX = ".jsonl"
-_READ_LIMIT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,64 +58,6 @@ class Bounds:
             raise ValueError(f"expected 2 segments of 1 byte at least, got {self.segments} of {self.segment_bytes}")
 
 
-def lines(folder: Path, *, first: int = 1) -> Iterator[bytes]:
-    """Yield the whole lines of a log in order, from the segment that begins with entry ``first``.
-
-    A torn last line is left out: a power cut leaves one, and no head can have stated it.
-
-    Raises:
-        DigestError: a segment is torn that is not the last.
-        DeviceError: a segment cannot be read.
-    """
-    # Older segments are those that a power cut kept from being removed.
-    segments = [path for path in _segments(folder) if _number(path) >= first]
-    for segment in segments:
-        raw = files.read_bounded(segment, limit_bytes=_READ_LIMIT_BYTES, error=DeviceError)
-        whole, _, torn = raw.rpartition(b"\n")
-        if torn and segment != segments[-1]:
-            raise DigestError(f"{segment.name}: its last line is torn, and other segments follow; lines were cut off")
-        yield from whole.split(b"\n") if whole else ()
-
-
-def verify(folder: Path, *, keys: Sequence[PublicKey], known: Sequence[Head] = ()) -> Verified:
-    """Return where the log in a folder begins and ends, once every line is in its place.
-
-    Args:
-        folder: of the log.
-        keys: public keys of the device that wrote it.
-        known: heads that were exported earlier; the log must still hold what they state.
-
-    Raises:
-        SignatureError: the head is not signed by one of the keys.
-        DigestError: as `audit.verify`, or there is no head.
-        DeviceError: a file cannot be read.
-    """
-    while True:
-        raw = _raw_head(folder)
-        head = audit.open_head(raw, keys=keys, source=f"{folder.name}/{_HEAD}")
-        try:
-            return audit.verify(lines(folder, first=head.first), head, source=folder.name, known=known)
-        except (DigestError, DeviceError):
-            if _raw_head(folder) == raw:
-                raise  # else the log went on while it was read, and its oldest segment may have gone
-
-
-def _raw_head(folder: Path) -> bytes:
-    path = folder / _HEAD
-    if not path.exists():
-        raise DigestError(f"{folder}: expected {_HEAD}, found none; it was removed, or this is no audit log")
-    return files.read_bounded(path, limit_bytes=audit.HEAD_LIMIT_BYTES, error=DeviceError)
-
-
-def _segments(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
-
-
-def _number(segment: Path) -> int:
-    """Return the number of a segment's first entry."""
-    return int(segment.stem)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
     """What shows that another process has written: the head's bytes, and the newest segment with its size.
@@ -134,8 +73,8 @@ class _Seen:
 
 
 def _seen(folder: Path) -> _Seen:
-    path = folder / _HEAD
-    newest = _segments(folder)[-1:]
+    path = folder / reading.HEAD
+    newest = reading.segments(folder)[-1:]
     return _Seen(
         head=path.read_bytes() if path.exists() else None,
         segment=newest[0].name if newest else None,
@@ -148,13 +87,13 @@ def _start(folder: Path, stated: Head) -> Head:
 
     The signature states that entry's digest, and so everything before it in its segment.
     """
-    holding = [path for path in _segments(folder) if stated.first < _number(path) <= stated.seq]
+    holding = [path for path in reading.segments(folder) if stated.first < reading.number(path) <= stated.seq]
     if not holding:
         return stated
     with holding[-1].open("rb") as stream:
         line = stream.readline(audit.LINE_LIMIT_BYTES + 1).rstrip(b"\n")
-    first = audit.parse(line, source=f"{folder.name}: entry {_number(holding[-1])}")
-    return msgspec.structs.replace(stated, first=_number(holding[-1]), before=first.previous)
+    first = audit.parse(line, source=f"{folder.name}: entry {reading.number(holding[-1])}")
+    return msgspec.structs.replace(stated, first=reading.number(holding[-1]), before=first.previous)
 
 
 class AuditLog:
@@ -241,14 +180,14 @@ class AuditLog:
         """Take the log from the disk: where it stands, without the line that a power cut tore."""
         folder = self._folder
         self._head = None
-        if (folder / _HEAD).exists():
-            stated = audit.open_head(_raw_head(folder), keys=[self._key.public], source=f"{folder.name}/{_HEAD}")
-            found = audit.verify(
-                lines(folder, first=(start := _start(folder, stated)).first), start, source=folder.name
-            )
+        if (folder / reading.HEAD).exists():
+            source = f"{folder.name}/{reading.HEAD}"
+            stated = audit.open_head(reading.raw_head(folder), keys=[self._key.public], source=source)
+            start = _start(folder, stated)
+            found = audit.verify(reading.lines(folder, first=start.first), start, source=folder.name)
             self._head = msgspec.structs.replace(stated, seq=found.last, digest=found.digest)
-        elif any(lines(folder)):
-            raise DigestError(f"{folder}: expected {_HEAD}, found lines without one; it was removed")
+        elif any(reading.lines(folder)):
+            raise DigestError(f"{folder}: expected {reading.HEAD}, found lines without one; it was removed")
         _take_off_torn(folder)
         self._seen = _seen(folder)
 
@@ -259,7 +198,7 @@ class AuditLog:
         return seen == self._seen or (self._seen.tried and seen.head == self._seen.head)
 
     def _sign(self, head: Head) -> None:
-        path = self._folder / _HEAD
+        path = self._folder / reading.HEAD
         files.write_atomic(path, audit.sign_head(head, self._key), mode=0o600)
         ownership.like_folder(path)
         self._head = head
@@ -289,20 +228,20 @@ class AuditLog:
 
     def _place(self, first: int) -> tuple[Path, int]:
         """Return the segment that entry ``first`` belongs to, and where in it."""
-        older = [path for path in _segments(self._folder) if _number(path) < first]
+        older = [path for path in reading.segments(self._folder) if reading.number(path) < first]
         if older:
-            kept = older[-1].read_bytes().split(b"\n")[: first - _number(older[-1])]
+            kept = older[-1].read_bytes().split(b"\n")[: first - reading.number(older[-1])]
             size = sum(len(line) + 1 for line in kept)
             if size < self._bounds.segment_bytes:
                 return older[-1], size
-        return self._folder / f"{first:020d}{_SUFFIX}", 0
+        return self._folder / reading.segment_name(first), 0
 
     def _next_head(self, seq: int, digest: str) -> Head:
         """Return the head over every line, from the oldest segment that stays."""
         assert self._head is not None
-        oldest = _segments(self._folder)[-self._bounds.segments :][0]
+        oldest = reading.segments(self._folder)[-self._bounds.segments :][0]
         first, before = self._head.first, self._head.before
-        if _number(oldest) > first:
+        if reading.number(oldest) > first:
             with oldest.open("rb") as stream:
                 entry = audit.parse(stream.readline().rstrip(b"\n"), source=oldest.name)
             first, before = entry.seq, entry.previous
@@ -310,14 +249,14 @@ class AuditLog:
 
     def _remove_old(self) -> None:
         assert self._head is not None
-        for path in _segments(self._folder):
-            if _number(path) < self._head.first:
+        for path in reading.segments(self._folder):
+            if reading.number(path) < self._head.first:
                 path.unlink()
 
 
 def _take_off_torn(folder: Path) -> None:
     """Cut the newest segment after its last whole line; one that holds none goes, for it is named after its first."""
-    for segment in _segments(folder)[-1:]:
+    for segment in reading.segments(folder)[-1:]:
         raw = segment.read_bytes()
         whole = raw.rfind(b"\n") + 1
         if not whole:

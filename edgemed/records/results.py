@@ -226,8 +226,15 @@ def _columns(document: Mapping[str, object]) -> list[object]:
         refusal,
         _json(reasons),
         document.get("ood_distance"),
-        _json(document.get("latency_ms")),
+        _json(_known(document.get("latency_ms"))),
     ]
+
+
+def _known(latency_ms: Any) -> Any:
+    """Leave out the time of the record itself, which is not over yet."""
+    if not isinstance(latency_ms, dict):
+        return None
+    return {name: value for name, value in latency_ms.items() if name != "record"}
 
 
 def _json(value: Any) -> str | None:

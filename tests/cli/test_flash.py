@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from edgemed.cli import main
+from edgemed.device import bootstrap
 from tests.bundle import aged
-from tests.device import fakes, sshd
+from tests.device import fakes, sshd, wheels
 from tests.device.sshd import Server, Wire
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m edgemed "$@"\n', "utf-8")
     program.chmod(0o755)
+    python = program.with_name("python3")
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', "utf-8")
+    python.chmod(0o755)
     environment = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": "/nowhere"}
     with sshd.running(folder / "etc", environment=environment) as found:
         yield found
@@ -288,3 +292,41 @@ def test_plans_of_a_fleet_are_drawn_and_nothing_is_written(
     assert shown.err == "edgemed: 1 of 2 devices cannot be flashed as they are\n"
     assert list((store / "inbox").iterdir()) == []
     assert not (tmp_path / "fleet.chest-xray-1.0.0.journal").exists()
+
+
+def test_devices_of_a_fleet_are_provisioned_first(
+    server: Server, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "house"
+    folder.mkdir()
+    house = wheels.house(folder)
+    # This environment is there already: making one takes pip seconds, and `tests/device/test_bootstrap.py` does.
+    made = store / "runtimes" / bootstrap.environment(house) / "bin"
+    made.mkdir(parents=True)
+    (made / "edgemed").symlink_to(server.folder.parent / "bin" / "edgemed")
+    (store / "runtime").symlink_to(made.parent)
+    path = inventory(tmp_path, [server.url(store)])
+    way = ["--known-hosts", str(server.known_hosts), "--identity", str(server.identity), "--wheelhouse", str(folder)]
+    capsys.readouterr()
+    assert main(["flash", "chest-xray", "--inventory", str(path), *way, "--bootstrap", "--json"]) == 0
+    shown = capsys.readouterr()
+    (outcome,) = json.loads(shown.out)["outcomes"]
+    assert (outcome["prepared"], outcome["result"]) == ("edgemed 0.2.0 there already, store kept", "installed")
+    unit = json.loads(_status(store, capsys))["device"]
+    assert (outcome["unit"], len(unit)) == (unit, 64)
+
+
+def _status(store: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["device", "status", "--store", str(store), "--json"]) == 0
+    return capsys.readouterr().out
+
+
+def test_folder_in_a_fleet_is_not_provisioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    house = tmp_path / "house"
+    house.mkdir()
+    wheels.house(house)
+    path = inventory(tmp_path, [str(tmp_path / "stick")])
+    assert main(["flash", "chest-xray", "--inventory", str(path), "--bootstrap", "--wheelhouse", str(house)]) == 2
+    assert capsys.readouterr().err == (
+        f"edgemed: d0: --bootstrap: expected --to ssh://..., got '{tmp_path / 'stick'}': a folder runs nothing\n"
+    )
