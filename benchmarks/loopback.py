@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import contextlib
 import json
 import os
@@ -27,7 +28,8 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 @contextlib.contextmanager
 def server(folder: Path) -> Iterator[Server]:
-    """Run an sshd whose ``edgemed`` is that of this checkout, as pip would write the program."""
+    """Run an sshd whose ``edgemed`` is that of this checkout, compiled, and the program written, as pip does both."""
+    compileall.compile_dir(ROOT / "edgemed", quiet=1)
     program = folder / "bin" / "edgemed"
     program.parent.mkdir()
     lines = (f"#!{sys.executable}", "import sys", "from edgemed.__main__ import main", "sys.exit(main())")

@@ -34,6 +34,7 @@ from converters import (
     translation,
     vectors,
 )
+from converters import quality as qualities
 from converters.answers import Answers
 from converters.artifact import Artifact
 from converters.calibration import Calibration
@@ -45,6 +46,7 @@ from edgemed import schema
 from edgemed.bundle import models
 from edgemed.bundle.manifest import ArtifactDocument, Description
 from edgemed.errors import ConfigError
+from edgemed.imaging.gates import Gates
 from edgemed.imaging.labelled import LabelledPlanes
 from edgemed.imaging.out_of_fold import OutOfFold
 from edgemed.imaging.preprocess import Preprocessing, encode
@@ -67,6 +69,7 @@ def convert(
     gate: Gate,
     description: Description,
     quality: decision.QualityLimits,
+    gates: Gates | None = None,
     facts: card.Facts,
     out_of_fold: OutOfFold | None = None,
     altered: NDArray[np.uint8] | None = None,
@@ -90,6 +93,7 @@ def convert(
         gate: what is promised, and how much may be lost.
         description: what the model is for.
         quality: limits before inference.
+        gates: which further limits are fitted to train.
         facts: about data and training, for the model card.
         out_of_fold: answers over train and validation of fold models of the same recipe, which choose the thresholds
             and steady the calibration; see `converters.operating` and `converters.scaling`.
@@ -144,7 +148,7 @@ def convert(
         ),
         gate=gate,
         mode=mode,
-        quality=quality,
+        quality=qualities.fitted(quality, gates, train),
         asked=Asked(peers=peers, others=emitted.comparable),
     )
     parity.require(judged.parity, judged.flips)

@@ -10,10 +10,10 @@ first use; ``import edgemed`` itself loads nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers know the name; typing itself would be half of what `import edgemed` costs
 if TYPE_CHECKING:
+    from typing import Any
+
     from edgemed.bundle.archive import Bundle as Bundle
     from edgemed.bundle.trust import open_bundle as open_bundle
     from edgemed.errors import EdgemedError as EdgemedError
@@ -57,6 +57,8 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its module on first use."""
     if name not in _HOME:
         raise AttributeError(f"module 'edgemed' has no attribute {name!r}")
+    import importlib
+
     value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value

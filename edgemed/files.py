@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from edgemed.errors import EdgemedError
@@ -57,6 +56,8 @@ def write_atomic(path: Path, raw: bytes, *, mode: int = 0o644) -> None:
     Raises:
         OSError: the folder is missing, read-only or full.
     """
+    import tempfile  # here: it brings five modules, and a device mostly reads
+
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
     try:

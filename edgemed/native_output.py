@@ -15,12 +15,13 @@ import contextlib
 import os
 import re
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from logging import Logger
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from logging import Logger
 
 __all__ = ["captured", "to_log"]
 
@@ -105,4 +106,6 @@ def _anonymous_file() -> IO[bytes]:
     """Return a file in memory where the system has them: a device's disk may be read-only."""
     if hasattr(os, "memfd_create"):
         return os.fdopen(os.memfd_create("edgemed"), "w+b")
+    import tempfile
+
     return tempfile.TemporaryFile()

@@ -12,8 +12,8 @@ from __future__ import annotations
 import enum
 import functools
 import platform
+import sys
 from collections.abc import Mapping
-from importlib import resources
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -29,6 +29,7 @@ __all__ = [
     "Accelerator",
     "Budget",
     "Delegate",
+    "Fallback",
     "Memory",
     "Precision",
     "Store",
@@ -80,12 +81,27 @@ class Use(str, enum.Enum):
     US_CINE_30 = "us-cine-30"
 
 
+class Fallback(str, enum.Enum):
+    """What happens while the accelerator cannot compute."""
+
+    CPU = "cpu"
+    """The CPU computes in its place, and every result says so."""
+
+    STOP = "stop"
+    """Nothing is judged."""
+
+
 class Delegate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """TFLite delegate library per operating system; null where there is none."""
+    """TFLite delegate library per operating system, and where it looks for its device; null where there is none."""
 
     linux: Text | None
     macos: Text | None
     windows: Text | None
+    device: Literal["usb", "pci"] | None = None
+
+    def library(self, system: str = sys.platform) -> str | None:
+        """Return the library for an operating system as ``sys.platform`` names it; None where there is none."""
+        return {"linux": self.linux, "darwin": self.macos, "win32": self.windows}.get(system)
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -120,16 +136,22 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     total_p99_ms: Milliseconds
 
     def __post_init__(self) -> None:
-        parts = (
-            self.decode_p99_ms,
-            self.preprocess_p99_ms,
-            self.infer_p99_ms,
-            self.decide_p99_ms,
-            self.record_p99_ms,
-        )
+        parts = sum(limit for stage, limit in self.limits.items() if stage != "total")
         # A billionth of slack for decimal fractions that binary cannot hold.
-        if sum(parts) > self.total_p99_ms * (1 + 1e-9):
-            raise ValueError(f"stages sum to {sum(parts):g} ms, expected at most total_p99_ms {self.total_p99_ms:g}")
+        if parts > self.total_p99_ms * (1 + 1e-9):
+            raise ValueError(f"stages sum to {parts:g} ms, expected at most total_p99_ms {self.total_p99_ms:g}")
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """The limit of each stage and of the total, in ms, in the order of the stages."""
+        return {
+            "decode": self.decode_p99_ms,
+            "preprocess": self.preprocess_p99_ms,
+            "infer": self.infer_p99_ms,
+            "decide": self.decide_p99_ms,
+            "record": self.record_p99_ms,
+            "total": self.total_p99_ms,
+        }
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,6 +163,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         python: of the vendor's system, for which wheels are collected; null where edgemed needs one of its own, or
             where the machine is anybody's.
         precision: of the graph on the accelerator; without one, on the CPU. Float16 is for TensorRT without INT8.
+        fallback: while the accelerator is absent or does not answer.
         threads: inference threads on the CPU.
         budget_xray_still: for `Use.XRAY_STILL`; benchmark scenario ``single`` is held against it.
         budget_us_cine_30: for `Use.US_CINE_30`; benchmark scenario ``stream`` is held against it.
@@ -154,6 +177,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     accelerator: Accelerator
     precision: Precision
     delegate: Delegate
+    fallback: Fallback = Fallback.CPU
     threads: Annotated[int, Meta(ge=1, le=256)]
     memory: Memory
     store: Store
@@ -187,15 +211,24 @@ def load(target_id: str) -> Target:
     Raises:
         ConfigError: no such id (the message lists them and the near match), or its file is wrong.
     """
-    known = available()
-    if target_id not in known:
-        hint = schema.near_match(target_id, list(known))
-        raise ConfigError(f"target: expected one of {', '.join(known)}, got {target_id!r}{hint}")
+    require(target_id)
     source = f"{target_id}.yaml"
     target = parse(_folder().joinpath(source).read_bytes(), source=source)
     if target.id != target_id:
         raise ConfigError(f"{source}: id: expected {target_id!r} like the file's name, got {target.id!r}")
     return target
+
+
+def require(target_id: str) -> None:
+    """Check that a target ships under this id, without reading its file.
+
+    Raises:
+        ConfigError: none does; the message lists them and the near match.
+    """
+    known = available()
+    if target_id not in known:
+        hint = schema.near_match(target_id, list(known))
+        raise ConfigError(f"target: expected one of {', '.join(known)}, got {target_id!r}{hint}")
 
 
 def available() -> tuple[str, ...]:
@@ -238,4 +271,6 @@ def generic() -> Target:
 
 
 def _folder() -> Traversable:
+    from importlib import resources  # here: a device mostly gets its target from who read the file
+
     return resources.files("firmware_configs")

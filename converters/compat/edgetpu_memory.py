@@ -18,7 +18,7 @@ from converters.compat.report import Parameters
 from edgemed.errors import ConversionError
 from edgemed.tflite import Tensor
 
-__all__ = ["cached", "layer_bytes"]
+__all__ = ["cached", "laid_bytes", "layer_bytes", "rounded_channels", "rounded_depth"]
 
 _LANES = 64
 _WORD = 4
@@ -72,6 +72,29 @@ def cached(sizes: Iterable[int], *, sram_mib: int) -> Parameters:
     return Parameters(on_chip_bytes=on_chip, off_chip_bytes=off_chip)
 
 
+def rounded_depth(count: int) -> int:
+    """Return how many input channels of one tap the array takes for ``count``."""
+    return _rounded(count, _WORD)
+
+
+def rounded_channels(count: int) -> int:
+    """Return how many output channels the array takes for ``count``."""
+    return _rounded(count, _LANES)
+
+
+def laid_bytes(*, taps: int, depth: int, channels: int, per_channel: bool) -> int:
+    """Return how many bytes the weights of a kernel take.
+
+    Args:
+        taps: height times width.
+        depth: input channels, as `rounded_depth` gives them; 1 for a depthwise kernel.
+        channels: output channels.
+        per_channel: a scale for each output channel, not one for all.
+    """
+    wide = rounded_channels(channels)
+    return taps * depth * wide + (2 * _WORD * wide if per_channel else 0)
+
+
 def _padded(node: Node, weights: Tensor, output_axis: int, input_axis: int | None) -> int:
     shape = weights.allocated_shape
     if math.prod(shape) != weights.size_bytes:
@@ -79,11 +102,9 @@ def _padded(node: Node, weights: Tensor, output_axis: int, input_axis: int | Non
             f"{node.source}: tensors[{weights.index}]: expected {math.prod(shape)} bytes of weights for shape {shape}, "
             f"got {weights.size_bytes}; the file is damaged"
         )
-    channels = _rounded(shape[output_axis], _LANES)
     taps = math.prod(side for axis, side in enumerate(shape) if axis not in (output_axis, input_axis))
-    depth = 1 if input_axis is None else _rounded(shape[input_axis], _WORD)
-    extra = 2 * _WORD * channels if len(weights.scales) > 1 else 0
-    return taps * depth * channels + extra
+    depth = 1 if input_axis is None else rounded_depth(shape[input_axis])
+    return laid_bytes(taps=taps, depth=depth, channels=shape[output_axis], per_channel=len(weights.scales) > 1)
 
 
 def _constants(node: Node) -> list[Tensor]:

@@ -9,7 +9,6 @@ Read from the file alone; nothing is run.
 from __future__ import annotations
 
 import enum
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -17,12 +16,10 @@ import msgspec
 import numpy as np
 
 from edgemed import tflite
-from edgemed.tflite import Model, Operator, Tensor
+from edgemed.tflite import Model, Operator, Tensor, workload
 
 __all__ = ["Coverage", "OperatorLine", "Suspicion", "TensorLine", "Trouble", "of"]
 
-# Places of the kernel among the inputs, and of the output channels among its dimensions (TFLite kernel layouts).
-_KERNEL = {"CONV_2D": (1, 0), "DEPTHWISE_CONV_2D": (1, 3), "FULLY_CONNECTED": (1, 0), "TRANSPOSE_CONV": (1, 0)}
 # Factors need no common scale; the others have one that TFLite's specification fixes.
 _INDEPENDENT = ("MUL", "DIV", "LOGISTIC", "TANH", "SOFTMAX", "LOG_SOFTMAX", "L2_NORMALIZATION")
 _APART = 256.0  # beyond it the whole int8 range of the one lies within one step of the other
@@ -152,7 +149,7 @@ def of(model: Model) -> Coverage:
         all_operators=len(steps),
         float_tensors=tuple(tensor.name for tensor in tflite.float_tensors(model)),
         tensor_types=dict(sorted(Counter(tensor.dtype for tensor in model.tensors).items())),
-        multiply_adds=sum(_multiply_adds(operator, model) for operator in model.operators),
+        multiply_adds=sum(one.multiply_adds for one in tflite.work(model)),
         parameter_bytes=_parameter_bytes(model),
         kernels_per_channel=sum(len(kernel.scales) == kernel.shape[axis] for kernel, axis in kernels),
         kernels_per_tensor=sum(len(kernel.scales) == 1 < kernel.shape[axis] for kernel, axis in kernels),
@@ -205,19 +202,6 @@ def _parameter_bytes(model: Model) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _multiply_adds(operator: Operator, model: Model) -> int:
-    """Return how often a kernel's weight meets a value: once for each place the kernel is laid at."""
-    kernel = _kernel(operator, model)
-    if kernel is None:
-        return 0
-    weights, axis = kernel
-    # A transposed convolution lays its kernel at every place of its input, its third operand.
-    laid = operator.inputs[2] if operator.name == "TRANSPOSE_CONV" else operator.outputs[0]
-    shape = model.tensors[laid].allocated_shape
-    channels = shape[-1] if operator.name == "TRANSPOSE_CONV" else weights.shape[axis]
-    return math.prod(shape) // max(1, channels) * math.prod(weights.shape)
-
-
 def _recoding(operator: Operator, model: Model) -> str | None:
     if operator.name == "DEQUANTIZE":
         # Of a constant: float16 weights widened.
@@ -231,19 +215,10 @@ def _kernels(model: Model) -> Iterator[tuple[Tensor, int]]:
     """Yield each stored kernel once, with the dimension of its output channels."""
     seen: set[int] = set()
     for operator in model.operators:
-        kernel = _kernel(operator, model)
+        kernel = workload.kernel(operator, model)
         if kernel is not None and kernel[0].index not in seen:
             seen.add(kernel[0].index)
             yield kernel
-
-
-def _kernel(operator: Operator, model: Model) -> tuple[Tensor, int] | None:
-    """Return the stored kernel of an operator and the dimension of its output channels; None without one."""
-    place, axis = _KERNEL.get(operator.name, (len(operator.inputs), 0))
-    if place >= len(operator.inputs) or operator.inputs[place] < 0:
-        return None
-    kernel = model.tensors[operator.inputs[place]]
-    return (kernel, axis) if kernel.is_constant and axis < len(kernel.shape) else None
 
 
 def _suspicions(model: Model, kernels: list[tuple[Tensor, int]]) -> Iterator[Suspicion]:

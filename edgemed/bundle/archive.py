@@ -175,6 +175,7 @@ def build_from_folders(
     release: int,
     private_keys: Sequence[PrivateKey],
     evidence: Sequence[Path] = (),
+    budget: Path | None = None,
 ) -> bytes:
     """Return a bundle file of artifact folders: ``artifact.json`` and the members as they lie in the bundle.
 
@@ -185,12 +186,16 @@ def build_from_folders(
         private_keys: as in `build`.
         evidence: JSON files that enter as ``evidence/NAME``; the figures of evaluations enter the model card and the
             bill of materials too.
+        budget: YAML file of the latency budget that the bundle asks for, as `edgemed.bundle.budget`; None for the
+            budgets of its targets.
 
     Raises:
-        ConfigError: as `build` and `artifacts.read`; or a file of evidence is missing, unreadable or no JSON.
+        ConfigError: as `build` and `artifacts.read`; or a file of evidence is missing, unreadable or no JSON, or the
+            budget is none, or looser than a target's.
         BundleError: as `build`.
     """
     from edgemed.bundle import artifacts, card, sbom  # here: a device opens bundles and makes none
+    from edgemed.bundle import budget as budgets
 
     contents = artifacts.read(folders)
     members = dict(contents.members)
@@ -199,6 +204,8 @@ def build_from_folders(
         if name in members:
             raise ConfigError(f"{path}: the bundle has {name} already; rename one of the two")
         members[name] = _evidence(path)
+    if budget is not None:
+        members[budgets.MEMBER] = _budget(budget, contents.document.targets)
     if "card.md" in members:
         members["card.md"] = card.with_evaluations(members["card.md"], members)
     members[sbom.MEMBER] = sbom.render(contents.document, members, version=version, release=release)
@@ -278,6 +285,13 @@ def _manifest(
     raw = schema.encode_json(Manifest(**described, minimum_runtime=minimum_runtime, members=listed))
     schema.decode_json(raw, Manifest, source="bundle")
     return raw
+
+
+def _budget(path: Path, target_ids: Sequence[str]) -> bytes:
+    from edgemed.bundle import budget
+
+    raw = files.read_bounded(path, limit_bytes=budget.LIMIT_BYTES, error=ConfigError)
+    return schema.encode_json(budget.parse(raw, source=str(path), target_ids=target_ids))
 
 
 def _evidence(path: Path) -> bytes:

@@ -29,9 +29,12 @@ __all__ = [
     "is_encrypted",
     "opened",
     "read_recipient",
+    "recipients",
 ]
 
 _MAGIC = b"age-encryption.org/v1\n"
+_STANZA = b"\n-> X25519 "  # one for each recipient; the tools add others of random names
+_HEADER_END = b"\n---"
 RECIPIENTS_LIMIT = 1024
 # 16 bytes for each chunk of 64 KiB, and a header with less than 256 bytes for each recipient.
 ENCRYPTED_LIMIT_BYTES = ARCHIVE_LIMIT_BYTES + (ARCHIVE_LIMIT_BYTES >> 12) + 256 * (RECIPIENTS_LIMIT + 16)
@@ -59,6 +62,18 @@ def read_recipient(path: Path) -> str:
 def is_encrypted(raw: bytes) -> bool:
     """Tell whether a file's first bytes are those of an encrypted bundle."""
     return raw.startswith(_MAGIC)
+
+
+def recipients(raw: bytes) -> int:
+    """Return to how many keys an encrypted file is; whose they are it does not tell.
+
+    Raises:
+        BundleError: it ends inside its header.
+    """
+    end = raw.find(_HEADER_END)
+    if end < 0:
+        raise BundleError("is an encrypted file that ends inside its header; it was cut short, get it again")
+    return raw[:end].count(_STANZA)
 
 
 def encrypt(raw: bytes, recipients: Sequence[str]) -> bytes:

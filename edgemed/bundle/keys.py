@@ -12,6 +12,7 @@ Source: RFC 8032 (Ed25519), RFC 8410 (its PEM forms: PKCS#8 and SubjectPublicKey
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import os
@@ -39,6 +40,7 @@ __all__ = [
 
 KEY_LIMIT_BYTES = 16 << 10
 _RAW_BYTES = 32  # RFC 8032, section 5.1.5: both halves
+_SPKI = bytes.fromhex("302a300506032b6570032100")  # what stands before them in a public key; RFC 8410, section 10.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,9 @@ def parse_public(raw: bytes, *, source: str) -> PublicKey:
     Raises:
         ConfigError: not PEM, another kind of key, or a private key given by mistake.
     """
+    if (plain := _plain_public(raw)) is not None:
+        return PublicKey(raw=plain)
+
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -128,6 +133,22 @@ def parse_public(raw: bytes, *, source: str) -> PublicKey:
             f"{source}: expected an Ed25519 public key, got another kind; make one with 'edgemed keys new'"
         )
     return PublicKey(raw=key.public_bytes_raw())
+
+
+def _plain_public(raw: bytes) -> bytes | None:
+    """Return the 32 bytes of a file exactly as `encode_public` writes it; None for any other, which is parsed.
+
+    Every start reads such a file, and cryptography's parser imports OpenSSH's formats with it. Source: RFC 8410, 4.
+    """
+    lines = raw.split(b"\n")
+    if len(lines) != 4 or (lines[0], *lines[2:]) != (b"-----BEGIN PUBLIC KEY-----", b"-----END PUBLIC KEY-----", b""):
+        return None
+    try:
+        found = base64.b64decode(lines[1], validate=True)
+    except ValueError:
+        return None
+    is_plain = len(found) == len(_SPKI) + _RAW_BYTES and found.startswith(_SPKI) and base64.b64encode(found) == lines[1]
+    return found[len(_SPKI) :] if is_plain else None
 
 
 def read_public(path: Path) -> PublicKey:

@@ -31,16 +31,19 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _COMMANDS: Mapping[str, str | None] = {
     "demo": "Screen the sample images that ship with edgemed.",
     "screen": "Give each frame of your files a score and a decision.",
+    "watch": "Judge a stream while it runs: a clip, a folder being filled, a camera, a pipe.",
     "data": None,
     "train": "Train the float model of a recipe.",
     "convert": "Make it int8 and prove that it still screens.",
     "compat": "Say which operators of a model a device will run, and where.",
     "evaluate": "Measure a bundle on labelled images.",
+    "benchmark": "Measure how long a bundle takes, against its budget.",
     "flash": "Bring a bundle onto a device or a fleet.",
     "bundle": None,
     "keys": None,
     "device": None,
     "devices": None,
+    "audit": None,
     "doctor": "Check whether this machine can screen.",
 }
 """What the command line offers, each in the module and the function of its name; None for a group with a help of its

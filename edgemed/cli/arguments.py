@@ -11,7 +11,19 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-__all__ = ["Once", "path"]
+__all__ = ["RECORD", "THREADS", "Once", "path"]
+
+THREADS = 64
+"""Most that an inference may be given: more than any device has cores; back ends end the process at absurd numbers."""
+
+
+RECORD = typer.Option(
+    None,
+    "--record/--no-record",
+    show_default=False,
+    help="Write results and alerts down in the store, without patient data. Default: with a store that has a records "
+    "folder. With --record an incomplete record ends in exit code 6 instead of 0.",
+)
 
 
 class Once(TyperCommand):

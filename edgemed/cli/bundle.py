@@ -43,6 +43,9 @@ def build(
         help="Counter that rises with every bundle of this name; devices refuse a lower one.",
     ),
     evidence: list[Path] = typer.Option([], metavar="FILE", help="JSON result to carry along; may be repeated."),
+    budget: Path | None = typer.Option(
+        None, metavar="FILE", help="Latency budget of this bundle, YAML; tighter than its targets' own."
+    ),
     passphrase_file: Path | None = typer.Option(
         None, help="Take the key's passphrase from the first line of this file."
     ),
@@ -56,7 +59,7 @@ def build(
 
     signer = passphrase.private_key(key, passphrase_file)
     raw = archive.build_from_folders(
-        folders, version=version, release=release, private_keys=[signer], evidence=evidence
+        folders, version=version, release=release, private_keys=[signer], evidence=evidence, budget=budget
     )
     # What is written is what opens: the new bundle passes every check before it has a name.
     bundle = trust.verify(raw, keys=[signer.public])

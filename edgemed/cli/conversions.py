@@ -160,6 +160,7 @@ def converted(
         gate=_gate(recipe),
         description=_description(recipe),
         quality=recipe.quality,
+        gates=recipe.gates,
         facts=_facts(given, split, mode),
         out_of_fold=given.out_of_fold,
         altered=views.of(recipe, split.validation),

@@ -85,8 +85,9 @@ def install(
     """Check a bundle, run its health check here, and make it the active one. What fails leaves the old one active."""
     from edgemed.device import install as installs
 
-    done = installs.install(_opened(store), file, tentative=tentative, strict_latency=strict_latency)
-    device_report.show_installed(done, json=json)
+    opened = _opened(store)
+    done = installs.install(opened, file, tentative=tentative, strict_latency=strict_latency)
+    device_report.show_installed(opened, done, json=json)
 
 
 @app.command("import", cls=Once)
@@ -100,12 +101,13 @@ def import_folder(
     """Install the newest bundle of a stick that is meant for this device, and leave an answer on the stick."""
     from edgemed.device import importing
 
-    done = importing.bring(_opened(store), folder)
+    opened = _opened(store)
+    done = importing.bring(opened, folder)
     for sentence in done.choice.passed_over:
         output.note(f"edgemed: passed over: {sentence}")
     if done.answer is None:
         output.note(f"edgemed: {done.choice.folder}: cannot be written, so no answer was left there")
-    device_report.show_installed(done.installed, json=json)
+    device_report.show_installed(opened, done.installed, json=json)
 
 
 @app.command(cls=Once)
@@ -130,7 +132,7 @@ def receive(store: Path | None = _STORE) -> None:
     from edgemed.device import places
     from edgemed.device import receive as receiving
 
-    receiving.receive(store or places.found(), sys.stdin.buffer, sys.stdout.buffer)
+    receiving.receive(str(store or places.found()), sys.stdin.buffer, sys.stdout.buffer)
 
 
 @app.command(cls=Once)

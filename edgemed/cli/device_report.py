@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["lines", "show_active", "show_installed", "warn"]
 
 
-def show_installed(done: Installed, *, json: bool) -> None:
+def show_installed(store: Store, done: Installed, *, json: bool) -> None:
     """Write what came of an install."""
     health = done.health
     warn((*done.warnings, *(() if health is None else (*health.warnings, *(f"slow: {one}" for one in health.slow)))))
     if json:
         from edgemed.device import answers
 
-        output.print_json(answers.installed(done))
+        output.print_json(answers.installed(store, done))
         return
     shown = [(done.result.value, str(done.active)), ("slot", done.active.slot), ("previous", _named(done.previous))]
     output.fields([*shown, *(() if health is None else _health_lines(health))])
@@ -62,6 +62,7 @@ def lines(store: Store, found: Contents) -> list[tuple[str, str]]:
         ("store", str(store.path)),
         ("target", store.target),
         ("device", known["device"] or "-"),
+        ("recipient", known["recipient"] or "-"),
         ("active", _named(found.active) + trial),
         ("previous", _named(found.previous)),
         ("release floor", str(known["release_floor"])),

@@ -69,12 +69,14 @@ def _described(entry: dict[str, Any]) -> str:
 def _fallback(target: Target) -> str | None:
     """Return what happens where the accelerator cannot be used; None for a device without one."""
     from edgemed.bundle import models
+    from edgemed.targets import Fallback
 
     if models.for_accelerator(target) is None:
         return None
-    return (
-        f"where {target.accelerator.value} cannot be used, the CPU computes, and every result says so with the reason"
-    )
+    where = f"where {target.accelerator.value} cannot be used"
+    if target.fallback is Fallback.STOP:
+        return f"{where}, nothing is judged"
+    return f"{where}, the CPU computes, and every result says so with the reason"
 
 
 def _lines(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -11,11 +11,15 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import typer
 
 from edgemed.cli import output
-from edgemed.errors import EdgemedError
+from edgemed.errors import EdgemedError, InferenceError
+
+if TYPE_CHECKING:
+    from edgemed.targets import Target
 
 __all__ = ["CORE", "EXTRAS", "SHIPPED", "Check", "doctor", "examine"]
 
@@ -55,7 +59,7 @@ class Check:
     """One line of the answer.
 
     Attributes:
-        part: machine, library, back end, bundle or extra.
+        part: machine, library, back end, accelerator, bundle or extra.
         works: whether it does what it is for.
         needed: whether screening needs it.
         detail: version or finding; what is lacking when it does not work.
@@ -81,10 +85,11 @@ def doctor(json: bool = typer.Option(False, "--json", help="Print one JSON docum
 
 
 def examine() -> Iterator[Check]:
-    """Yield every check: machine, libraries, back ends, bundles, extras, in a fixed order."""
+    """Yield every check: machine, libraries, back ends, accelerators, bundles, extras, in a fixed order."""
     yield from _machine()
     yield from (_library(name, module) for name, module in CORE.items())
     yield from _backends()
+    yield from _edge_tpus()
     yield from (_bundle(name) for name in SHIPPED)
     yield from (_extra(name, modules) for name, modules in EXTRAS.items())
 
@@ -151,6 +156,37 @@ def _onnxruntime() -> tuple[bool, str]:
         return False, str(err)
     tensorrt = "with" if onnxruntime.TENSORRT in providers else "without"
     return True, f"installed, {tensorrt} TensorRT"
+
+
+def _edge_tpus() -> Iterator[Check]:
+    """Yield whether the Edge TPU of each target that this machine may be would compute: its library and its device."""
+    from edgemed import targets
+
+    try:
+        shipped = [targets.load(name) for name in targets.available()]
+    except ImportError:
+        return  # without YAML no target can be read, which its own check says
+    for target in shipped:
+        if target.accelerator is targets.Accelerator.EDGETPU and targets.architecture() in target.arch:
+            works, detail = _edge_tpu(target)
+            yield Check(part="accelerator", name=target.id, works=works, needed=False, detail=detail)
+
+
+def _edge_tpu(target: Target) -> tuple[bool, str]:
+    from edgemed.runtime import backends
+    from edgemed.runtime.backends import edgetpu
+    from edgemed.runtime.interpreter import Delegate
+
+    library, device = target.delegate.library(), target.delegate.device
+    backend = next((name for name in backends.TFLITE if name in backends.available()), None)
+    if library is None or backend is None:
+        return False, "needs a back end for TFLite" if library else f"has no delegate library for {sys.platform}"
+    try:
+        edgetpu.attempt(Delegate(library=library, device=device), backend=backend)
+    except InferenceError as err:
+        there = " (an Edge TPU is there)" if edgetpu.presence(device) is edgetpu.Presence.THERE else ""
+        return False, f"{err}{there}"
+    return True, f"{library} opens the Edge TPU on {device}, with {backend}"
 
 
 def _bundle(name: str) -> Check:

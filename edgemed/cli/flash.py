@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from edgemed.cli import bootstrap as bootstraps
 from edgemed.cli import output, progress
 from edgemed.errors import ConfigError
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from edgemed.device.bootstrap import Kit
     from edgemed.device.flash import FlashReport
-    from edgemed.device.plan import Cargo, Plan
+    from edgemed.device.plan import Plan
     from edgemed.device.transports import Installing, Transport
     from edgemed.device.transports.login import SshOptions
 
@@ -42,11 +44,17 @@ def flash(
     bootstrap: bool = typer.Option(
         False, "--bootstrap", help="First put edgemed and a store there, from --wheelhouse, without a network."
     ),
-    wheelhouse: Path | None = typer.Option(None, metavar="DIR", help="Made by 'edgemed bundle wheelhouse'."),
+    wheelhouse: list[Path] = typer.Option(
+        [], metavar="DIR", help="Made by 'edgemed bundle wheelhouse'; may be repeated for devices of several kinds."
+    ),
     trusted: list[Path] = typer.Option(
         [], "--trust", metavar="KEY", help="With --bootstrap: public key the new store trusts; default: the demo key."
     ),
-    service: bool = typer.Option(False, "--service", help="With --bootstrap: a systemd unit that screens from there."),
+    service: str | None = typer.Option(
+        None,
+        metavar="SOURCE",
+        help="With --bootstrap: a systemd unit that watches this there: a folder, /dev/videoN or an address.",
+    ),
     inventory: Path | None = typer.Option(
         None, metavar="FILE", help="YAML list of devices to flash instead of one; canaries are the first of it."
     ),
@@ -82,17 +90,19 @@ def flash(
     options = SshOptions(known_hosts=known_hosts, identity=identity, ask=ask)
     provision = {"--wheelhouse": wheelhouse, "--trust": trusted, "--service": service}
     careful = {"--parallel": parallel, "--canary": canary, "--max-failures": max_failures, "--resume": resume or None}
-    _require_sense(bootstrap=bootstrap, dry_run=dry_run, inventory=inventory is not None, needs=provision)
+    _require_sense(bootstrap=bootstrap, dry_run=dry_run, needs=provision)
     if inventory is not None:
         _require_absent("--inventory", {"--device": device, "--to": to})
-        _fleet(bundle, inventory, careful, how, options, dry_run=dry_run, json=json)
+        kit = bootstraps.kit(wheelhouse, trusted, service) if bootstrap else None
+        _fleet(bundle, inventory, careful, how, options, kit=kit, dry_run=dry_run, json=json)
         return
     if named := [name for name, value in careful.items() if value is not None]:
         raise ConfigError(f"{' and '.join(named)}: expected with --inventory only")
     if device is None or to is None:
         raise ConfigError("flash: expected --device ID and --to ADDRESS, or --inventory FILE")
     if bootstrap:
-        _bootstrap(to, device, options, wheelhouse, trusted, service=service)
+        address = bootstraps.wire(to, device)
+        bootstraps.one(address, device, bootstraps.kit(wheelhouse, trusted, service), options)
     _one(bundle, device, to, how, options, dry_run=dry_run, json=json)
 
 
@@ -101,17 +111,16 @@ def _one(bundle: str, device: str, to: str, how: Installing, options: SshOptions
     import asyncio
 
     from edgemed import targets
-    from edgemed.device import flash as flashing
     from edgemed.device.transports import address, opening
 
-    target = targets.load(device)
-    cargo = flashing.cargo(_located(bundle))
-    way = opening.opened(address.parse(to, target), device=device, options=options)
+    targets.require(device)
+    path = _located(bundle)
+    way = opening.opened(address.parse(to, device), device=device, options=options)
     if dry_run:
-        _print_plan(asyncio.run(_drawn(cargo, way, device, how)), json=json)
+        _print_plan(asyncio.run(_drawn(path, way, device, how)), json=json)
         return
     with progress.transfer() as bars:
-        report = asyncio.run(_flashed(cargo, way, device, how, bars))
+        report = asyncio.run(_flashed(path, way, device, how, bars))
     _print_report(report, json=json)
 
 
@@ -122,6 +131,7 @@ def _fleet(
     how: Installing,
     options: SshOptions,
     *,
+    kit: Kit | None,
     dry_run: bool,
     json: bool,
 ) -> None:
@@ -136,7 +146,9 @@ def _fleet(
     if dry_run:
         fleet.dry_run(cargo, inventory, how=how, options=options, parallel=rollout.parallel, json=json)
         return
-    fleet.run(cargo, inventory, rollout=rollout, how=how, options=options, resume=bool(given["--resume"]), json=json)
+    fleet.run(
+        cargo, inventory, rollout=rollout, how=how, options=options, kit=kit, resume=bool(given["--resume"]), json=json
+    )
 
 
 def _require_absent(other: str, given: Mapping[str, object]) -> None:
@@ -145,75 +157,37 @@ def _require_absent(other: str, given: Mapping[str, object]) -> None:
         raise ConfigError(f"{other}: expected without {' and '.join(named)}, which the inventory has for each device")
 
 
-def _require_sense(*, bootstrap: bool, dry_run: bool, inventory: bool, needs: Mapping[str, object]) -> None:
+def _require_sense(*, bootstrap: bool, dry_run: bool, needs: Mapping[str, object]) -> None:
     """Refuse options of provisioning that do not go together."""
-    if bootstrap and (inventory or dry_run):
-        raise ConfigError("--bootstrap: expected with one device, and without --dry-run; it writes to the device")
+    if bootstrap and dry_run:
+        raise ConfigError("--bootstrap: expected without --dry-run; it writes to the device")
     if bootstrap and not needs["--wheelhouse"]:
         raise ConfigError("--bootstrap: expected with --wheelhouse DIR; make it with 'edgemed bundle wheelhouse'")
     if not bootstrap and (named := [name for name, value in needs.items() if value]):
         raise ConfigError(f"{' and '.join(named)}: expected with --bootstrap only")
 
 
-def _bootstrap(
-    to: str,
-    device: str,
-    options: SshOptions,
-    wheelhouse: Path | None,
-    trusted: list[Path],
-    *,
-    service: bool,
-) -> None:
-    """Provision one device, and say on stderr what came of it."""
-    import asyncio
-
-    from edgemed import files, targets
-    from edgemed.bundle import keys
-    from edgemed.device import bootstrap as bootstraps
-    from edgemed.device import wheelhouse as wheelhouses
-    from edgemed.device.transports import address as addresses
-    from edgemed.device.transports import ssh
-    from edgemed.device.transports.address import SshAddress
-
-    address = addresses.parse(to, targets.load(device))
-    if not isinstance(address, SshAddress) or wheelhouse is None:
-        raise ConfigError(f"--bootstrap: expected --to ssh://..., got {str(address)!r}: a folder runs nothing")
-    house = wheelhouses.read(wheelhouse)
-    trust = [files.read_bounded(path, limit_bytes=keys.KEY_LIMIT_BYTES, error=ConfigError) for path in trusted]
-
-    async def work() -> bootstraps.Bootstrapped:
-        async with ssh.connected(address, options) as session:
-            with progress.transfer() as bars:
-                return await bootstraps.bootstrap(
-                    session, house, wheelhouse, target=device, trust=trust, service=service, progress=bars
-                )
-
-    done = asyncio.run(work())
-    made = (
-        "store made" if done.store_made else "store kept",
-        None if done.service is None else f"service {done.service}",
-    )
-    state = "installed" if done.is_new else "there already"
-    output.note(f"{address}: edgemed {done.runtime} {state}, {', '.join(word for word in made if word)}")
-
-
-async def _drawn(cargo: Cargo, way: AbstractAsyncContextManager[Transport], device: str, how: Installing) -> Plan:
+async def _drawn(path: Path, way: AbstractAsyncContextManager[Transport], device: str, how: Installing) -> Plan:
     from edgemed.device import flash as flashing
 
+    cargo = flashing.cargo(path)
     async with way as transport:
         return await flashing.draw(cargo, transport, device=device, how=how)
 
 
 async def _flashed(
-    cargo: Cargo,
+    path: Path,
     way: AbstractAsyncContextManager[Transport],
     device: str,
     how: Installing,
     bars: progress.Bars | progress.Notes,
 ) -> FlashReport:
-    from edgemed.device import flash as flashing
-
     async with way as transport:
+        await transport.wake()
+        # The bundle is looked at while the device gets ready; of a wrong one nothing has been written there.
+        from edgemed.device import flash as flashing
+
+        cargo = flashing.cargo(path)
         return await flashing.flash(cargo, transport, device=device, how=how, progress=bars)
 
 
@@ -250,4 +224,5 @@ def _print_report(report: FlashReport, *, json: bool) -> None:
         output.print_json({"result": report.result, "plan": report.plan, "device": answer})
         return
     lines = [("device", f"{report.plan.device} at {report.plan.place}"), ("bundle", report.plan.bundle)]
-    output.fields([*lines, ("digest", report.plan.digest), ("result", report.result)])
+    digest = report.plan.digest if installed is None else installed.digest
+    output.fields([*lines, ("digest", digest or "the device alone can tell"), ("result", report.result)])

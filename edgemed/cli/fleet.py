@@ -6,10 +6,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgemed.cli import output
+from edgemed.cli import bootstrap, output
 from edgemed.errors import DeviceError, GateError
 
 if TYPE_CHECKING:
+    from edgemed.device.bootstrap import Kit
     from edgemed.device.fleet import FleetReport, Rollout
     from edgemed.device.inventory import Inventory
     from edgemed.device.journal import Journal, Outcome
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
 
 __all__ = ["dry_run", "journal_path", "run"]
 
+_UNIT_DIGITS = 16  # of the id of a device's key, as in the names of the answers on a stick
+
 
 class _Lines:
     """One line on stderr for each device that is done."""
 
     def done(self, outcome: Outcome, count: int, total: int) -> None:
         """Say what came of a device."""
-        why = f": {outcome.error}" if outcome.error else ""
+        why = "".join(f": {said}" for said in (outcome.prepared, outcome.error) if said)
         output.note(f"{count}/{total} {outcome.name} {outcome.result} after {outcome.seconds:.1f} s{why}")
 
 
 def journal_path(inventory: Path, cargo: Cargo) -> Path:
     """Return where the journal of a roll-out lies: beside the inventory, named after the bundle."""
-    return inventory.with_name(f"{inventory.stem}.{cargo.manifest.name}-{cargo.manifest.version}.journal")
+    return inventory.with_name(f"{inventory.stem}.{cargo.label}.journal")
 
 
 def run(
@@ -41,12 +44,14 @@ def run(
     rollout: Rollout,
     how: Installing,
     options: SshOptions,
+    kit: Kit | None,
     resume: bool,
     json: bool,
 ) -> None:
-    """Flash the devices of an inventory and show what came of each.
+    """Flash the devices of an inventory, provisioned first where there is a kit, and show what came of each.
 
     Raises:
+        ConfigError: there is a kit and a device of the inventory is a folder.
         GateError: the roll-out stopped before its end.
         DeviceError: it went through, and devices failed.
     """
@@ -56,8 +61,10 @@ def run(
     from edgemed.device.transports import opening
 
     listed = inventory.read(path)
+    if kit is not None:
+        bootstrap.require_wires(listed)
     place = journal_path(path, cargo)
-    book = (journal.resume if resume else journal.begin)(place, cargo.upload.digest)
+    book = (journal.resume if resume else journal.begin)(place, cargo.fingerprint)
     began = time.monotonic()
     report = asyncio.run(
         fleet.roll_out(
@@ -68,6 +75,7 @@ def run(
             how=how,
             journal=book,
             watcher=_Lines(),
+            prepare=None if kit is None else bootstrap.preparer(kit),
         )
     )
     _show(report, listed, book, seconds=time.monotonic() - began, json=json)
@@ -137,11 +145,19 @@ def _show(report: FleetReport, listed: Inventory, book: Journal, *, seconds: flo
         )
         return
     rows = [
-        (one.name, one.device, one.stage, one.result, f"{one.seconds:.1f} s", one.error or "")
+        (
+            one.name,
+            one.device,
+            (one.unit or "-")[:_UNIT_DIGITS],
+            one.stage,
+            one.result,
+            f"{one.seconds:.1f} s",
+            one.error or "",
+        )
         for one in report.outcomes
     ]
-    rows += [(name, "", "", "untouched", "", "") for name in report.untouched]
-    output.table(("name", "device", "stage", "result", "time", "error"), rows)
+    rows += [(name, "", "", "", "untouched", "", "") for name in report.untouched]
+    output.table(("name", "device", "unit", "stage", "result", "time", "error"), rows)
     output.fields([(name, str(value)) for name, value in figures.items()])
 
 

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from edgemed.runtime.screener import Screener
+    from edgemed.runtime.worklist import Outcome
 
 __all__ = ["screen"]
 
-_THREADS = 64  # more than any device has cores; back ends end the process at absurd numbers
+_MANY = 32
+_MOST_WORKERS = 4
 
 
 def screen(
@@ -52,103 +54,90 @@ def screen(
     backend: str | None = typer.Option(
         None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model."
     ),
-    threads: int = typer.Option(1, min=1, max=_THREADS, help="Threads for the inference."),
+    threads: int | None = typer.Option(
+        None, min=1, max=arguments.THREADS, help="Threads for the inference. Default: the target's."
+    ),
+    record: bool | None = arguments.RECORD,
+    workers: int | None = typer.Option(
+        None,
+        min=1,
+        max=arguments.THREADS,
+        help="Inputs that are read and screened side by side. Default: one for each core where there are many inputs.",
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
     fail_on_alert: bool = typer.Option(False, "--fail-on-alert", help="Exit 10 when any frame is an alert."),
 ) -> None:
     """Give each frame an abnormality score and a decision. Research use only, not a diagnosis.
 
     One unreadable input stops nothing: it is refused, and the exit code is 8 at the end. What was found is shown even
-    where a picture cannot be written (2) or the work is interrupted (130).
+    where a picture cannot be written (2) or the work is interrupted (130). Records never stop anything either.
     """
     from contextlib import closing
 
-    from edgemed.cli import output, screenings
+    from edgemed.cli import opening, output, recordings, screenings
     from edgemed.runtime import worklist
 
-    if bundle is None:
-        screener = _from_store(store, [trusted, overlay, target], backend=backend, threads=threads)
-    else:
-        _require_none_of_store(store)
-        screener = _opened(bundle, trusted, overlay, target=target, backend=backend, threads=threads)
+    screener = opening.open_screener(
+        bundle, trusted, overlay, store=store, target=target, backend=backend, threads=threads
+    )
+    recording = recordings.opened(record, store=opening.store_of(bundle, store), screener=screener, what="screen")
     if heatmaps is not None:
         screenings.require_folder(heatmaps, option="--heatmaps")
-    for sentence in screener.absent:
-        output.note(f"{screener.bundle.manifest.name}: {sentence}")
-    for sentence in screenings.about_selection(screener):
-        output.note(sentence)
+    opening.note_limits(screener)
+    known = screenings.about_selection(screener)
     results: list[dict[str, Any]] = []
     try:
-        with closing(_shown(worklist.expand(inputs))) as paths:
-            _judge(screener, paths, heatmaps, results)
+        expanded = worklist.expand(inputs)
+        with (
+            closing(_shown(expanded)) as paths,
+            closing(_outcomes(screener, paths, workers or _workers(screener, len(expanded)))) as outcomes,
+        ):
+            _judge(screener, recordings.outcomes(outcomes, recording), heatmaps, results)
     except ConfigError as error:
         # A picture that could not be written must not hide an alert.
         if screenings.exit_code(results, fail_on_alert=fail_on_alert) != screenings.ALERT:
             raise
         output.note(f"edgemed: {error}")
     finally:
+        for sentence in screenings.about_selection(screener):
+            if sentence not in known:  # an accelerator was lost meanwhile
+                output.note(sentence)
         _render(screener, results, json=json)
-    raise typer.Exit(screenings.exit_code(results, fail_on_alert=fail_on_alert))
+        code = recordings.closed(recording, screenings.exit_code(results, fail_on_alert=fail_on_alert), asked=record)
+    raise typer.Exit(code)
 
 
-def _from_store(store: Path | None, others: list[object], *, backend: str | None, threads: int) -> Screener:
-    """Return a screener for the active bundle of a store: that of the command line, or this device's."""
-    from edgemed.cli import output
-    from edgemed.device import places, screening
+def _workers(screener: Screener, inputs: int) -> int:
+    """Return how many inputs are worked on at once: threads cost more than they save where there are few."""
+    import os
 
-    path = store or places.found()
-    if store is None and not places.has_store(path):
-        from edgemed import shipped
-
-        raise ConfigError(
-            "--bundle: expected a bundle, got none, and this device has no store with an active one; give a bundle "
-            f"file, or the name of one that ships with edgemed: {', '.join(shipped.names()) or 'none'}"
-        )
-    for name, given in zip(("--trust", "--overlay", "--target"), others, strict=True):
-        if given:
-            raise ConfigError(f"{name}: is of no use with a store, which has its own; leave it away, or give --bundle")
-    opened = screening.open_screener(path, backend=backend, threads=threads)
-    for sentence in opened.warnings:
-        output.note(f"edgemed: {sentence}")
-    return opened.screener
+    if inputs < _MANY:
+        return 1
+    return max(1, min(_MOST_WORKERS, len(os.sched_getaffinity(0)) // screener.classifier.interpreter.threads))
 
 
-def _require_none_of_store(store: Path | None) -> None:
-    if store is not None:
-        raise ConfigError("--store: is of no use with --bundle; give one of the two")
+def _outcomes(screener: Screener, paths: Iterable[Path], workers: int) -> Generator[Outcome]:
+    from edgemed.runtime import worklist
+
+    if workers == 1:
+        yield from worklist.screen(screener, paths)
+        return
+    import cv2
+
+    cv2.setNumThreads(1)  # the workers have the cores
+    yield from screener.screen_many(paths, workers=workers)
 
 
-def _opened(
-    bundle: str,
-    named: list[Path],
-    overlay: Path | None,
-    *,
-    target: str | None,
-    backend: str | None,
-    threads: int,
-) -> Screener:
-    """Return a screener for the bundle named on the command line."""
-    from edgemed.runtime.screener import Screener
-
-    root = None
-    if named:
-        from edgemed.bundle import trusted
-
-        root = trusted.from_files(named)
-    return Screener.open(bundle, trust=root, overlay=overlay, target=target, backend=backend, threads=threads)
-
-
-def _judge(screener: Screener, paths: Iterable[Path], folder: Path | None, results: list[dict[str, Any]]) -> None:
+def _judge(screener: Screener, outcomes: Iterable[Outcome], folder: Path | None, results: list[dict[str, Any]]) -> None:
     """Add the entry of each frame to ``results``, as soon as it is decided.
 
     Raises:
         ConfigError: a picture could not be written; it is raised at the end, and no picture follows it.
     """
     from edgemed.cli import screenings
-    from edgemed.runtime import worklist
 
     failure: ConfigError | None = None
-    for outcome in worklist.screen(screener, paths):
+    for outcome in outcomes:
         entry = screenings.result(outcome.screening, None)
         results.append(entry)
         if failure is None:

@@ -5,7 +5,6 @@ document = screenings.document(screener, results)
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +22,11 @@ __all__ = [
     "ALERT",
     "COLUMNS",
     "about",
+    "about_fallback",
     "about_selection",
     "document",
     "exit_code",
+    "latency",
     "latency_cells",
     "lines",
     "narrow",
@@ -43,7 +44,10 @@ ALERT, _REFUSED = 10, 8
 
 def document(screener: Screener, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the document of ``edgemed screen --json`` but for its ``schema_version``."""
-    return {**about(screener), "results": list(results), "summary": summary(results)}
+    described = about(screener)
+    if any(entry["fallback"] for entry in results):
+        described["runtime"] |= {"fallback": True, "reason": about_fallback(screener, results)}
+    return {**described, "results": list(results), "summary": summary(results)}
 
 
 def about(screener: Screener) -> dict[str, Any]:
@@ -76,6 +80,15 @@ def about_selection(screener: Screener) -> list[str]:
     return [*said, selection.elsewhere] if selection.elsewhere else said
 
 
+def about_fallback(screener: Screener, results: Sequence[dict[str, Any]]) -> str | None:
+    """Return that the CPU computed in the place of the target's accelerator, for how many frames and why, or None."""
+    count = sum(entry["fallback"] for entry in results)
+    if not count:
+        return None
+    why = "; ".join(screener.selection.reasons) or "the accelerator was away; it answers again"
+    return why if count == len(results) else f"{why} ({count} of {len(results)} frames were computed on the CPU)"
+
+
 def result(found: Screening, heatmap: str | None) -> dict[str, Any]:
     """Return the entry of one frame, keys in the order of the contract; with several labels also a score for each."""
     labels = {} if found.label_scores is None else {"label_scores": dict(found.label_scores)}
@@ -90,7 +103,8 @@ def result(found: Screening, heatmap: str | None) -> dict[str, Any]:
         "threshold": found.threshold,
         "reasons": found.reasons,
         "ood_distance": found.ood_distance,
-        "latency_ms": _latency(found.latency),
+        "fallback": found.fallback,
+        "latency_ms": latency(found.latency),
         "heatmap": heatmap,
     }
 
@@ -114,7 +128,7 @@ def row(entry: dict[str, Any]) -> tuple[str, ...]:
     return (
         entry["input"],
         str(entry["frame"]),
-        entry["decision"],
+        entry["decision"] + (" (on CPU)" if entry["fallback"] else ""),
         _score(entry),
         _cell(entry["latency_ms"]["total"], 1),
         entry["heatmap"] or "-",
@@ -138,6 +152,7 @@ def lines(entry: dict[str, Any]) -> list[tuple[str, str]]:
         ("input", f"{entry['input']}, frame {entry['frame']}"),
         ("decision", entry["decision"]),
         ("score", f"{_cell(entry['score'], 3)} ({entry['operating_point']}, threshold {_cell(entry['threshold'], 3)})"),
+        *([("computed by", "the CPU, in place of the accelerator")] if entry["fallback"] else []),
         *(("  " + name, _cell(share, 3)) for name, share in entry.get("label_scores", {}).items()),
         ("distance", _cell(entry["ood_distance"], 2)),
         ("time", f"{_cell(entry['latency_ms']['total'], 2)} ms"),
@@ -157,6 +172,8 @@ def require_folder(folder: Path, *, option: str) -> None:
     Raises:
         ConfigError: it cannot be made or written.
     """
+    import tempfile
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -198,14 +215,15 @@ def _score(entry: dict[str, Any]) -> str:
     return f"{_cell(entry['score'], 3)}, {likely} {_cell(labels[likely], 3)}"
 
 
-def _latency(latency: Latency) -> dict[str, float | None]:
+def latency(found: Latency) -> dict[str, float | None]:
+    """Return the times of the stages in milliseconds, keys in the order of the contract."""
     stages = {
-        "decode": latency.decode_ms,
-        "preprocess": latency.preprocess_ms,
-        "infer": latency.infer_ms,
-        "decide": latency.decide_ms,
-        "record": latency.record_ms,
-        "total": latency.total_ms,
+        "decode": found.decode_ms,
+        "preprocess": found.preprocess_ms,
+        "infer": found.infer_ms,
+        "decide": found.decide_ms,
+        "record": found.record_ms,
+        "total": found.total_ms,
     }
     return {name: None if value is None else round(value, 4) for name, value in stages.items()}
 

@@ -23,6 +23,9 @@ def wheelhouse(
     wheel: Path | None = typer.Option(
         None, metavar="FILE", help="edgemed's own wheel. Default: built from the checkout that is running."
     ),
+    extra: list[str] = typer.Option(
+        [], metavar="NAME", help="Extra of edgemed to collect as well, as encryption; may be repeated."
+    ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),
 ) -> None:
     """Collect the wheels that put edgemed onto a device offline, with pip and the package index it is set up for."""
@@ -42,7 +45,7 @@ def wheelhouse(
         raise ConfigError(f"--arch: expected one of {', '.join(known.arch)} for {target}, got {architecture!r}")
     with tempfile.TemporaryDirectory() as scratch:
         own = wheel or wheelhouses.own_wheel(Path(scratch))
-        house = wheelhouses.collect(out, architecture=architecture, python=version, wheel=own)
+        house = wheelhouses.collect(out, architecture=architecture, python=version, wheel=own, extras=extra)
     if json:
         output.print_json({"folder": out, "size_bytes": house.size_bytes, "wheelhouse": house})
         return

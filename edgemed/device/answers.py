@@ -1,11 +1,12 @@
 """The documents in which a device answers programs: what its store holds, and what came of an install.
 
 answers.status(store, contents.read(store))
-answers.installed(install.install(store, path))
+answers.installed(store, install.install(store, path))
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from edgemed import __version__
@@ -21,10 +22,13 @@ def status(store: Store, found: Contents) -> dict[str, Any]:
     """Return the document of ``device status``."""
     name = found.active.bundle.manifest.name if found.active else None
     attempt = found.state.attempt
+    who = identity.known(store.fs, store.path / "identity")
     return {
         "store": store.path,
         "target": store.target,
-        "device": identity.device_id(store.fs, store.path / "identity"),
+        "device": None if who is None else who.device_id,
+        "recipient": None if who is None else who.recipient,
+        "opens_encrypted": find_spec("pyrage") is not None,
         "runtime": __version__,
         "active": None if found.active is None else {**_known(found.active), "slot": found.active.slot},
         "tentative": None if found.tentative is None else {"starts_left": found.tentative.starts_left},
@@ -38,10 +42,12 @@ def status(store: Store, found: Contents) -> dict[str, Any]:
     }
 
 
-def installed(done: Installed) -> dict[str, Any]:
+def installed(store: Store, done: Installed) -> dict[str, Any]:
     """Return the document of ``device install``."""
+    who = identity.known(store.fs, store.path / "identity")
     return {
         "result": done.result.value,
+        "device": None if who is None else who.device_id,
         "bundle": _bundle(done.active),
         "slot": done.active.slot,
         "previous": _bundle(done.previous),

@@ -2,22 +2,24 @@
 
 The steps, each of which may be cut and is then gone on with:
 
-1. Ask the device, with its own Python: version, architecture, venv, room, rights. Every refusal comes here, before the
-   first byte is written.
+1. Ask the device, with its own Python: version, architecture, venv, room, rights; take the wheelhouse that fits. Every
+   refusal comes here, before the first byte is written.
 2. Send the wheels that are not there yet, to ``STORE/wheelhouse``; what is there is compared by digest.
 3. Make an environment of its own in ``STORE/runtimes/VERSION-DIGEST`` from these wheels alone, and try it.
 4. Make it the one that runs: ``STORE/runtime`` is a link, changed by one rename. Environments before it are deleted.
 5. ``edgemed device init``, unless the store is there.
-6. With ``service``, the systemd unit of ``edgemed watch``, unless that edgemed has no such command.
+6. With ``service``, the systemd unit of ``edgemed watch``, unless that edgemed has no such command or the device no
+   systemd.
 
-    done = await bootstrap.bootstrap(session, house, folder, target="jetson-orin-nano", trust=[], progress=progress)
+    kit = Kit(houses={Path("wheels"): wheelhouse.read(Path("wheels"))}, trust=[key])
+    done = await bootstrap.bootstrap(session, kit, target="jetson-orin-nano", progress=progress)
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
@@ -33,13 +35,15 @@ from edgemed.errors import ConfigError, DeviceError, TargetMismatchError
 from edgemed.files import sha256
 from edgemed.targets import architecture
 
-__all__ = ["Bootstrapped", "bootstrap", "unit"]
+__all__ = ["Bootstrapped", "Kit", "bootstrap", "environment", "require_source", "unit"]
 
 _GROWTH = 4  # times the wheels' size that an installed environment takes; measured: 3.1
 _ASK_LIMIT_S = 300.0
 _INSTALL_LIMIT_S = 3600.0  # under emulation pip takes minutes
 _UNIT = "edgemed-watch.service"
 _UNIT_PATH = f"/etc/systemd/system/{_UNIT}"
+_OFFLINE = "PrivateNetwork=yes\nRestrictAddressFamilies=AF_UNIX\n"
+_ONLINE = "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6\n"
 
 # Runs on the device's own Python, of whatever version: nothing newer than 3.6.
 _QUESTION = """
@@ -93,6 +97,21 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kit:
+    """What is put onto a device.
+
+    Attributes:
+        houses: wheelhouses by their folders; a device gets the one for its Python and architecture.
+        trust: public keys or a trust root, raw, that a new store shall trust; none takes the demo key.
+        service: what the systemd unit shall watch, as ``edgemed watch`` names it; None for no unit.
+    """
+
+    houses: Mapping[Path, House]
+    trust: Sequence[bytes] = field(default=(), repr=False)
+    service: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bootstrapped:
     """What came of it.
 
@@ -108,26 +127,19 @@ class Bootstrapped:
     store_made: bool
     service: str | None
 
+    def __str__(self) -> str:
+        said = [f"edgemed {self.runtime} {'installed' if self.is_new else 'there already'}"]
+        said.append("store made" if self.store_made else "store kept")
+        return ", ".join(said if self.service is None else [*said, f"service {self.service}"])
 
-async def bootstrap(
-    session: Session,
-    house: House,
-    folder: Path,
-    *,
-    target: str,
-    trust: Sequence[bytes],
-    service: bool,
-    progress: Progress,
-) -> Bootstrapped:
+
+async def bootstrap(session: Session, kit: Kit, *, target: str, progress: Progress) -> Bootstrapped:
     """Put edgemed and a store onto a device, by the steps of this module.
 
     Args:
         session: an open connection.
-        house: what `edgemed.device.wheelhouse.read` returned.
-        folder: where its wheels lie.
+        kit: what is put there.
         target: id of the device's target.
-        trust: public keys or a trust root, raw, that the store shall trust; none takes the demo key.
-        service: whether a systemd unit is wanted.
         progress: where to say how far it is.
 
     Raises:
@@ -136,28 +148,63 @@ async def bootstrap(
             before runs on.
     """
     found = await _ask(session)
-    name = f"{house.runtime}-{_digest(house)}"
+    folder, house = _fitting(session, kit.houses, found)  # 1
+    name = environment(house)
     is_new = found.runtime != name
     if is_new:
-        _require_fit(session, house, found)  # 1
+        _require_place(session, house, found)  # 1
         await _send(session, house, folder, progress)  # 2
         progress.note(f"{session.place}: making the environment")
         await _environment(session, house, name)  # 3, 4
     made = not found.store
     if made:
-        await _init(session, target, trust)  # 5
-    installed = await _service(session) if service else None  # 6
+        await _init(session, target, kit.trust)  # 5
+    installed = None if kit.service is None else await _service(session, kit.service)  # 6
     return Bootstrapped(runtime=house.runtime, is_new=is_new, store_made=made, service=installed)
 
 
-def unit(store: str, user: str) -> str:
-    """Return the text of the systemd unit that runs ``edgemed watch`` over a store, as an account."""
+def environment(house: House) -> str:
+    """Return the name of the environment that is made of exactly these wheels."""
+    wheels: Mapping[str, str] = {wheel.file: wheel.sha256 for wheel in house.wheels}
+    return f"{house.runtime}-{sha256(schema.encode_json(wheels)).removeprefix('sha256:')[:12]}"
+
+
+def require_source(source: str) -> None:
+    """Check that a unit can watch a source on the device.
+
+    Raises:
+        ConfigError: no absolute path and no address, or one below ``/tmp``.
+    """
+    if "://" not in source and not source.startswith("/"):
+        raise ConfigError(
+            "--service: expected what 'edgemed watch' is to watch there, an absolute path or an address, "
+            f"got {source!r}"
+        )
+    if source.startswith("/tmp/"):
+        raise ConfigError(f"--service: {source}: the unit has a /tmp of its own; use another folder")
+
+
+def unit(store: str, user: str, source: str) -> str:
+    """Return the text of the systemd unit that runs ``edgemed watch`` for a store, as an account.
+
+    A camera adds the group that owns it, an address the network; else the unit has none.
+
+    Raises:
+        ConfigError: a value has characters that a unit file takes for its own.
+    """
+    require_source(source)
     text = resources.files("edgemed.device").joinpath(_UNIT).read_text("utf-8")
-    for value in (store, user):
+    for value in (store, user, source):
         # A unit file has quoting of its own; what would need it is refused rather than escaped.
-        if not value.isascii() or any(char in value for char in "\"'\\ \t\n%$"):
-            raise ConfigError(f"--service: {value!r} has characters that a unit file does not take; use another path")
-    return text.replace("@STORE@", store).replace("@USER@", user)
+        if not value.isascii() or any(char in value for char in "\"'\\ \t\n%$@"):
+            raise ConfigError(f"--service: {value!r} has characters that a unit file does not take; use another one")
+    camera = "SupplementaryGroups=video\n" if source.startswith("/dev/video") else ""
+    if "://" in source:
+        text = text.replace(_OFFLINE, _ONLINE)
+    filled = {"@STORE@": store, "@USER@": user, "@SOURCE@": source, "@CAMERA@\n": camera}
+    for mark, value in filled.items():
+        text = text.replace(mark, value)
+    return text
 
 
 async def _ask(session: Session) -> _Found:
@@ -169,14 +216,21 @@ async def _ask(session: Session) -> _Found:
     return schema.decode_json(answer.stdout, _Found, source=f"{session.place}: python3", error=DeviceError)
 
 
-def _require_fit(session: Session, house: House, found: _Found) -> None:
-    """Step 1."""
-    if (architecture(found.machine), found.python) != (house.architecture, house.python):
-        raise TargetMismatchError(
-            f"{session.place}: has Python {found.python} on {architecture(found.machine)}, the wheelhouse is for "
-            f"Python {house.python} on {house.architecture}; collect another one (edgemed bundle wheelhouse --python "
-            f"{found.python})"
-        )
+def _fitting(session: Session, houses: Mapping[Path, House], found: _Found) -> tuple[Path, House]:
+    """Return the wheelhouse for a device's Python and architecture, and its folder."""
+    wanted = (architecture(found.machine), found.python)
+    for folder, house in houses.items():
+        if (house.architecture, house.python) == wanted:
+            return folder, house
+    offered = " and ".join(f"Python {house.python} on {house.architecture}" for house in houses.values())
+    raise TargetMismatchError(
+        f"{session.place}: has Python {found.python} on {wanted[0]}, the wheelhouse is for {offered}; collect another "
+        f"one (edgemed bundle wheelhouse --python {found.python})"
+    )
+
+
+def _require_place(session: Session, house: House, found: _Found) -> None:
+    """Refuse a device that cannot take it: the rest of step 1."""
     if not found.venv:
         raise DeviceError(
             f"{session.place}: its Python has no venv; install its package (Debian, Ubuntu: python3-venv) there first"
@@ -220,7 +274,7 @@ mkdir -p runtimes
 rm -rf runtimes/{name}
 python3 -m venv runtimes/{name}
 runtimes/{name}/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links wheelhouse \\
-    edgemed=={house.runtime}
+    {shlex.quote(_requirement(house))}
 runtimes/{name}/bin/python -c 'import ai_edge_litert.interpreter, cv2, edgemed.runtime.screener'
 sync
 ln -sfn runtimes/{name} runtime.new
@@ -243,12 +297,14 @@ async def _init(session: Session, target: str, trust: Sequence[bytes]) -> None:
     remote.require_success(answer, what="device init", place=session.place)
 
 
-async def _service(session: Session) -> str:
+async def _service(session: Session, source: str) -> str:
     """Step 6: a unit that could not start is not installed."""
+    if (await session.run("command -v systemctl", limit_s=_ASK_LIMIT_S)).code != 0:
+        return "not installed: the device has no systemd"
     answer = await session.run(remote.command(session.store, "watch", "--help"), limit_s=_ASK_LIMIT_S)
     if answer.code != 0:
-        return "not installed: this edgemed has no 'watch' command yet"
-    raw = unit(session.store, await _user(session)).encode()
+        return "not installed: this edgemed has no 'watch' command"
+    raw = unit(session.store, await _user(session), source).encode()
     draft = f"{session.store}/{_UNIT}"
     await session.write(draft, raw)
     script = f"""
@@ -268,10 +324,10 @@ async def _user(session: Session) -> str:
     return answer.stdout.decode("utf-8", "replace").strip()
 
 
-def _digest(house: House) -> str:
-    """Return a short name for exactly these wheels."""
-    wheels: Mapping[str, str] = {wheel.file: wheel.sha256 for wheel in house.wheels}
-    return sha256(schema.encode_json(wheels)).removeprefix("sha256:")[:12]
+def _requirement(house: House) -> str:
+    """Return what pip is to install: edgemed of this version with the extras that were collected."""
+    extras = f"[{','.join(house.extras)}]" if house.extras else ""
+    return f"edgemed{extras}=={house.runtime}"
 
 
 def _require(session: Session, answer: Answer, what: str) -> None:

@@ -9,19 +9,21 @@ Rules: nothing is written before `plan` has agreed; what the device installed is
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from edgemed import files
-from edgemed.bundle import trust
-from edgemed.bundle.archive import ARCHIVE_LIMIT_BYTES
+from edgemed.bundle import encryption, trust
 from edgemed.device import plan as plans
 from edgemed.device.plan import Action, Cargo, Plan
 from edgemed.device.transports import Installed, Installing, Transport, UnansweredError, Upload
 from edgemed.errors import BundleError
 
 __all__ = ["FlashReport", "Progress", "cargo", "draw", "flash"]
+
+_STICK_NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]{0,110}\.edgemed\.age")  # what an install folder takes
 
 
 class Progress(Protocol):
@@ -53,14 +55,20 @@ class FlashReport:
 def cargo(path: Path) -> Cargo:
     """Return a bundle file, looked at as closely as can be without knowing whom the device trusts.
 
+    Of an encrypted one nothing can be said but its size and how many keys open it.
+
     Raises:
         BundleError: the file is missing, too large, no bundle, or altered.
     """
-    raw = files.read_bounded(path, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)
+    raw = files.read_bounded(path, limit_bytes=encryption.ENCRYPTED_LIMIT_BYTES, error=BundleError)
     try:
-        shown = trust.inspect(raw)
+        return _encrypted(raw, path) if encryption.is_encrypted(raw) else _plain(raw)
     except BundleError as err:
         raise type(err)(f"{path}: {err}") from err
+
+
+def _plain(raw: bytes) -> Cargo:
+    shown = trust.inspect(raw)
     manifest = shown.manifest
     upload = Upload(
         raw=raw,
@@ -71,13 +79,20 @@ def cargo(path: Path) -> Cargo:
     return Cargo(manifest=manifest, upload=upload)
 
 
+def _encrypted(raw: bytes, path: Path) -> Cargo:
+    sha256 = hashlib.sha256(raw).hexdigest()
+    name = path.name if _STICK_NAME.fullmatch(path.name) else f"{sha256[:16]}.edgemed.age"
+    upload = Upload(raw=raw, name=name, sha256=sha256, digest=None)
+    return Cargo(manifest=None, upload=upload, recipients=encryption.recipients(raw))
+
+
 async def draw(cargo: Cargo, transport: Transport, *, device: str, how: Installing) -> Plan:
     """Return what `flash` would do; nothing is written.
 
     Raises:
         EdgemedError: a refusal of `edgemed.device.plan`, or of the device.
     """
-    plans.require_admitted(cargo.manifest, device)
+    plans.require_admitted(cargo, device)
     return plans.plan(cargo, await transport.probe(cargo.upload), device=device, how=how)
 
 
@@ -98,7 +113,7 @@ async def flash(cargo: Cargo, transport: Transport, *, device: str, how: Install
     await transport.put(upload, offset=drawn.offset, advance=progress.advance)
     progress.note(f"{transport.place}: sent, now installing")
     installed = await transport.install(upload, how)
-    if installed.digest != upload.digest:
+    if upload.digest is not None and installed.digest != upload.digest:
         raise UnansweredError(
             f"{transport.place}: reports {installed.digest} as installed, expected {upload.digest}; "
             "look at the device: 'edgemed device status'"

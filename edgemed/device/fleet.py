@@ -1,7 +1,8 @@
 """A bundle onto many devices: canaries first, then the others some at a time, until too many have failed.
 
 Rules:
-1. Before anything is connected, the bundle admits every device of the inventory.
+1. Before anything is connected, the bundle admits every device of the inventory; one that is encrypted is so to as
+   many keys as there are devices.
 2. The first devices are canaries. A device that cannot be reached says nothing about the release: the next one takes
    its place. Any other failure there, a health check above all, stops the roll-out; so does a device that is lost or
    crashes once it has begun to install.
@@ -17,22 +18,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgemed.device import flash as flashing
 from edgemed.device import plan as plans
+from edgemed.device.flash import FlashReport
 from edgemed.device.inventory import Entry, Inventory
 from edgemed.device.journal import Journal, Outcome
 from edgemed.device.plan import Cargo, Plan
 from edgemed.device.transports import Installing, Transport, UnansweredError
-from edgemed.errors import DeviceError, EdgemedError, TargetMismatchError
+from edgemed.errors import BundleError, DeviceError, EdgemedError, TargetMismatchError
 
-__all__ = ["FleetReport", "Opener", "Rollout", "Watcher", "draw_all", "roll_out"]
+__all__ = ["FleetReport", "Opener", "Preparer", "Rollout", "Watcher", "draw_all", "roll_out"]
 
 Opener = Callable[[Entry], AbstractAsyncContextManager[Transport]]
+Preparer = Callable[[Entry, Transport], Awaitable[str]]  # what comes before the bundle; what came of it, in words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +106,23 @@ async def roll_out(
     how: Installing,
     journal: Journal,
     watcher: Watcher,
+    prepare: Preparer | None = None,
 ) -> FleetReport:
     """Flash the devices of an inventory, by the rules of this module.
 
+    Args:
+        cargo: the bundle.
+        inventory: the devices.
+        opener: opens the way to one of them.
+        rollout: how carefully.
+        how: options of the installations.
+        journal: keeps what is done.
+        watcher: is told each device that is done.
+        prepare: done on each device before it gets the bundle; what it raises is a failure of that device.
+
     Raises:
         TargetMismatchError: the bundle does not admit a device of the inventory; nothing was begun.
+        BundleError: it is encrypted to fewer keys than there are devices; nothing was begun.
         ConfigError: the journal cannot be written.
     """
     _require_admitted(cargo, inventory)  # 1
@@ -119,6 +134,7 @@ async def roll_out(
         how=how,
         journal=journal,
         watcher=watcher,
+        prepare=prepare,
     )
     stopped = await work.canaries() or await work.others()
     return FleetReport(
@@ -146,11 +162,25 @@ async def draw_all(
 
 
 def _require_admitted(cargo: Cargo, inventory: Inventory) -> None:
+    if cargo.manifest is None and cargo.recipients < len(inventory.devices):
+        raise BundleError(
+            f"{cargo}: the inventory has {len(inventory.devices)} devices; encrypt it to the key of each "
+            "(edgemed bundle encrypt --to PUB, repeated)"
+        )
     for entry in inventory.devices:
         try:
-            plans.require_admitted(cargo.manifest, entry.device)
+            plans.require_admitted(cargo, entry.device)
         except TargetMismatchError as err:
             raise TargetMismatchError(f"{entry.name}: {err}") from err
+
+
+@dataclass(kw_only=True)
+class _Attempt:
+    """How far one device came: prepared, flashed, or an error."""
+
+    prepared: str | None = None
+    report: FlashReport | None = None
+    error: EdgemedError | None = None
 
 
 @dataclass(kw_only=True)
@@ -164,6 +194,7 @@ class _Work:
     how: Installing
     journal: Journal
     watcher: Watcher
+    prepare: Preparer | None
     done: dict[str, Outcome] = field(init=False)
     waiting: list[Entry] = field(init=False)
     unanswered: set[str] = field(default_factory=set)
@@ -207,32 +238,40 @@ class _Work:
     async def _one(self, entry: Entry, stage: str) -> Outcome:
         """Flash one device and write down what came of it (4)."""
         began = time.monotonic()
-        result, error = await self._attempt(entry)
+        tried = await self._attempt(entry)
+        report, error = tried.report, tried.error
         outcome = Outcome(
             name=entry.name,
             device=entry.device,
             to=entry.to,
             stage=stage,
-            result=result,
+            result="failed" if report is None else report.result,
             error=None if error is None else str(error),
             exit_code=0 if error is None else error.exit_code,
             seconds=round(time.monotonic() - began, 3),
+            unit=None if report is None else report.plan.unit,
+            prepared=tried.prepared,
         )
         self.journal.add(outcome)
         self.done[entry.name] = outcome
         self.watcher.done(outcome, len(self.done), len(self.inventory.devices))
         return outcome
 
-    async def _attempt(self, entry: Entry) -> tuple[str, EdgemedError | None]:
+    async def _attempt(self, entry: Entry) -> _Attempt:
         """Flash one device; what it or the way to it refuses is a result, a bug is not."""
+        tried = _Attempt()
         try:
             async with self.opener(entry) as transport:
-                done = await flashing.flash(self.cargo, transport, device=entry.device, how=self.how, progress=_Quiet())
+                if self.prepare is not None:
+                    tried.prepared = await self.prepare(entry, transport)
+                tried.report = await flashing.flash(
+                    self.cargo, transport, device=entry.device, how=self.how, progress=_Quiet()
+                )
         except EdgemedError as err:
             if isinstance(err, UnansweredError):
                 self.unanswered.add(entry.name)
-            return "failed", err
-        return done.result, None
+            tried.error = err
+        return tried
 
     @staticmethod
     async def _together(work: Sequence[object]) -> list[Outcome]:

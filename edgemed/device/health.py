@@ -1,10 +1,11 @@
 """Whether a bundle answers right on this very unit, asked of another process: one that may crash, hang or be killed.
 
 Rules: the check reads the very file that would be activated; whatever keeps the process from an answer is a failure of
-the bundle, and the process does not outlive the question. A p99 is called exceeded only where so many of the samples
-lie above the limit that chance is a poor excuse: two of twenty (binomial: 1.7 %).
+the bundle, and the process does not outlive the question. Its time does not run while it waits for a core that others
+have: a busy device condemns no bundle. A p99 is called exceeded only where so many of the samples lie above the limit
+that chance is a poor excuse: two of twenty (binomial: 1.7 %).
 
-    report = health.check(store, store.file("b", INCOMING), timeout_s=health.timeout_s(target))
+    report = health.check(store, store.file("b", INCOMING), target=target)
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -25,14 +26,42 @@ from edgemed.device.store import Store
 from edgemed.errors import InstallError
 from edgemed.targets import Accelerator, Target
 
-__all__ = ["ANSWER_LIMIT_BYTES", "Check", "Health", "Stage", "TimedCheck", "asking", "check", "timeout_s"]
+__all__ = [
+    "ANSWER_LIMIT_BYTES",
+    "Check",
+    "Health",
+    "Question",
+    "Stage",
+    "TargetCheck",
+    "asking",
+    "check",
+    "starved_s",
+    "timeout_s",
+]
 
 ANSWER_LIMIT_BYTES = 256 << 10
 _SHOWN = 1000  # characters of what a failed child said
 _TIMEOUT_S = 120.0
 _ENGINE_TIMEOUT_S = 900.0  # TensorRT builds its engine when a model is first loaded, which takes minutes
 
+_STARVED_S = 1.0  # waits for a core that are shorter prolong nothing
+
 Milliseconds = Annotated[float, Meta(ge=0.0)]
+Starved = Callable[[int], float]  # process id -> seconds that it was ready to run while others had the cores
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the process of the health check reads from stdin.
+
+    Attributes:
+        limit_s: how long it is waited for.
+        path: of the bundle, as the file system has it: bytes.
+        target: what this device is, read by who asks, while the process imports what it needs.
+    """
+
+    limit_s: Annotated[float, Meta(gt=0.0)]
+    path: bytes
+    target: Target
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,10 +115,10 @@ class Check(Protocol):
         ...
 
 
-class TimedCheck(Protocol):
-    """A `Check` whose time is set by who asks; `check`, or what `asking` gives."""
+class TargetCheck(Protocol):
+    """A `Check` that is told what the device is; `check`, or what `asking` gives."""
 
-    def __call__(self, store: Store, path: Path, /, *, timeout_s: float = _TIMEOUT_S) -> Health:
+    def __call__(self, store: Store, path: Path, /, *, target: Target) -> Health:
         """Return what was found, or raise `InstallError`."""
         ...
 
@@ -99,14 +128,36 @@ def timeout_s(target: Target) -> float:
     return _ENGINE_TIMEOUT_S if target.accelerator is Accelerator.TENSORRT else _TIMEOUT_S
 
 
-def check(store: Store, path: Path, *, timeout_s: float = _TIMEOUT_S, command: Sequence[str] = standby.PROBE) -> Health:
+def starved_s(pid: int, *, proc: Path = Path("/proc")) -> float:
+    """Return how many seconds a process was ready to run while others had the cores; 0 where the kernel does not count.
+
+    Source: Linux, Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat": the second field, in nanoseconds.
+    """
+    try:
+        return int((proc / str(pid) / "schedstat").read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def check(
+    store: Store,
+    path: Path,
+    /,
+    *,
+    target: Target,
+    limit_s: float | None = None,
+    starved: Starved = starved_s,
+    command: Sequence[str] = standby.PROBE,
+) -> Health:
     """Return what a process of its own finds in a bundle file.
 
     Args:
         store: whose trust and target count.
         path: the bundle.
-        timeout_s: after which it counts as hanging.
-        command: the program; it gets the store, then on stdin the time and the file, and prints a `Health` as JSON.
+        target: what this device is.
+        limit_s: after which it counts as hanging; None takes `timeout_s` of the target.
+        starved: how long a process has waited for a core.
+        command: the program; it gets the store, then on stdin a `Question`, and prints a `Health`, both as JSON.
 
     Raises:
         InstallError: golden vectors outside their tolerance, any other error of the bundle, a crash, a hang, a kill, or
@@ -114,28 +165,43 @@ def check(store: Store, path: Path, *, timeout_s: float = _TIMEOUT_S, command: S
         DeviceError: the process cannot be started.
     """
     with standby.started([*command, str(store.path)]) as child:
-        return asking(child)(store, path, timeout_s=timeout_s)
+        return asking(child, limit_s=limit_s, starved=starved)(store, path, target=target)
 
 
-def asking(child: subprocess.Popen[bytes]) -> TimedCheck:
+def asking(
+    child: subprocess.Popen[bytes], *, limit_s: float | None = None, starved: Starved = starved_s
+) -> TargetCheck:
     """Return the one check that a process does which was started for this store; its time begins with its work."""
 
-    def asked(_: Store, path: Path, /, *, timeout_s: float = _TIMEOUT_S) -> Health:
-        return _answer(child, path, timeout_s)
+    def asked(_: Store, path: Path, /, *, target: Target) -> Health:
+        limit = timeout_s(target) if limit_s is None else limit_s
+        return _answer(child, Question(limit_s=limit, path=os.fsencode(path), target=target), starved)
 
     return asked
 
 
-def _answer(child: subprocess.Popen[bytes], path: Path, timeout_s: float) -> Health:
-    try:
-        out, err = child.communicate(f"{timeout_s} ".encode() + os.fsencode(path), timeout=timeout_s)
-    except subprocess.TimeoutExpired as late:
-        raise InstallError(f"the health check gave no answer within {timeout_s:g} s") from late
+def _answer(child: subprocess.Popen[bytes], question: Question, starved: Starved) -> Health:
+    out, err = _said(child, schema.encode_json(question), question.limit_s, starved)
     if child.returncode != 0:
         raise InstallError(_failure(child.returncode, err))
     # The last line: a native library may write to stdout before.
     last = out[-ANSWER_LIMIT_BYTES:].strip().rsplit(b"\n", 1)[-1]
     return schema.decode_json(last, Health, source="health check", error=InstallError)
+
+
+def _said(child: subprocess.Popen[bytes], line: bytes, limit_s: float, starved: Starved) -> tuple[bytes, bytes]:
+    """Return what a process writes until it ends; what it waits for a core comes on top of its time."""
+    granted = 0.0
+    left = limit_s
+    while True:
+        try:
+            return child.communicate(line, timeout=left)
+        except subprocess.TimeoutExpired as late:
+            left = starved(child.pid) - granted
+            if left < _STARVED_S:
+                raise InstallError(f"the health check gave no answer within {limit_s:g} s") from late
+            granted += left
+            line = b""  # it is on its way already
 
 
 def _failure(code: int, err: bytes) -> str:

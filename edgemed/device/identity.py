@@ -25,7 +25,7 @@ from edgemed.device import filesystem
 from edgemed.device.filesystem import Filesystem
 from edgemed.errors import ConfigError, DeviceError
 
-__all__ = ["ENCRYPTION", "SIGNING", "Identity", "bech32", "device_id", "make", "read"]
+__all__ = ["ENCRYPTION", "SIGNING", "Identity", "bech32", "known", "make", "read"]
 
 SIGNING = "signing"
 ENCRYPTION = "encryption"
@@ -78,10 +78,10 @@ def read(fs: Filesystem, folder: Path) -> Identity:
     return Identity(signing=signing, recipient=recipient)
 
 
-def device_id(fs: Filesystem, folder: Path) -> str | None:
-    """Return the device's id; None where this user may not read the keys, or they are damaged."""
+def known(fs: Filesystem, folder: Path) -> Identity | None:
+    """Return the public halves; None where this user may not read the keys, or they are damaged."""
     try:
-        return read(fs, folder).device_id
+        return read(fs, folder)
     except (ConfigError, DeviceError):
         return None
 

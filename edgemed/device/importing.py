@@ -186,7 +186,8 @@ def _answered(
     error: str | None = None,
 ) -> Path | None:
     """Write the answer onto the stick; a stick that cannot be written changes nothing of the result."""
-    device = identity.device_id(store.fs, store.path / "identity")
+    who = identity.known(store.fs, store.path / "identity")
+    device = None if who is None else who.device_id
     answer = Answer(device=device, target=store.target, bundle=choice.bundle.digest, result=result, error=error)
     path = choice.folder / f"edgemed-result-{(device or 'unknown')[:_ID_DIGITS]}.json"
     try:

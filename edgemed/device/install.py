@@ -42,7 +42,7 @@ from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
 from edgemed.device import contents, filesystem, health, lock, switch
 from edgemed.device import state as states
 from edgemed.device.contents import Contents
-from edgemed.device.health import Check, Health, TimedCheck
+from edgemed.device.health import Check, Health, TargetCheck
 from edgemed.device.state import Attempt, Event, State, Tentative
 from edgemed.device.store import INCOMING, Held, Slot, Store
 from edgemed.errors import BundleError, ConfigError, DeviceError, EdgemedError, InstallError, TargetMismatchError
@@ -134,23 +134,21 @@ def install(
         return _outcome(found, result, held, previous=found.active, report=report)
 
 
-def own_check(store: Store, timed: TimedCheck = health.check) -> Check:
-    """Return the check on this machine, with the time that the store's target allows.
+def own_check(store: Store, told: TargetCheck = health.check) -> Check:
+    """Return the check on this machine, told what the store's target is.
 
     Raises:
+        ConfigError: no target has the id in the store.
         TargetMismatchError: the store is another machine's.
     """
     here = targets.architecture()
-    if store.target == targets.generic_id(here):
-        return timed  # without a look at the target's file, which would cost the import of YAML
     target = targets.load(store.target)
     if here not in target.arch:
         raise TargetMismatchError(
             f"{store.path}: is the store of a {target.id} ({' or '.join(target.arch)}), this machine is {here}; "
             "install on the device itself, or write an install folder with 'edgemed flash BUNDLE --to DIR'"
         )
-    limit_s = health.timeout_s(target)
-    return functools.partial(timed, timeout_s=limit_s)
+    return functools.partial(told, target=target)
 
 
 def _admitted(store: Store, path: Path) -> tuple[bytes, Bundle]:

@@ -45,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Raises:
             ConfigError: an unknown device, or no address.
         """
-        return addresses.parse(self.to, targets.load(self.device))
+        return addresses.parse(self.to, self.device)
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,6 +77,7 @@ def parse(raw: bytes, *, source: str) -> Inventory:
     for index, entry in enumerate(found.devices):
         where = f"{source}: devices[{index}]"
         try:
+            targets.require(entry.device)
             address = str(entry.address())
         except ConfigError as err:
             raise ConfigError(f"{where}: {entry.name}: {err}") from err

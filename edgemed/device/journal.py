@@ -41,6 +41,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         error: the one line that says why; None unless failed.
         exit_code: of the error's class; 0 unless failed.
         seconds: wall time of the attempt.
+        unit: id of the device's own key; None where it did not say.
+        prepared: what was done before the bundle, in words; None where nothing was.
     """
 
     name: str
@@ -51,6 +53,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     error: str | None
     exit_code: int
     seconds: float
+    unit: str | None = None
+    prepared: str | None = None
 
     @property
     def failed(self) -> bool:

@@ -2,11 +2,14 @@
 
 The refusals, in order:
 
-1. The bundle admits the device named on the command line (`require_admitted`, before anything is connected).
+1. The bundle admits the device named on the command line (`require_admitted`, before a device is asked).
 2. The store was made for that device.
 3. The device's edgemed reads the bundle.
 4. The bundle's release is not below the floor of the store.
 5. Both copies, the upload and the slot, find room.
+6. The device has the library for an encrypted bundle.
+
+An encrypted bundle tells nobody but its device what it is, so that 1, 3 and 4 are left to that device.
 
 Pure: values in, a value out. `edgemed flash --dry-run` prints it.
 
@@ -40,13 +43,31 @@ class Action(str, enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Cargo:
-    """A bundle that was looked at here, and its bytes."""
+    """A bundle that was looked at here, and its bytes.
 
-    manifest: Manifest
+    Attributes:
+        manifest: None for an encrypted file.
+        recipients: to how many devices it is encrypted; 0 for one that is not.
+    """
+
+    manifest: Manifest | None
     upload: Upload
+    recipients: int = 0
 
     def __str__(self) -> str:
-        return f"{self.manifest.name} {self.manifest.version}"
+        if self.manifest is not None:
+            return f"{self.manifest.name} {self.manifest.version}"
+        return f"{self.upload.name}, encrypted to {self.recipients} device{'' if self.recipients == 1 else 's'}"
+
+    @property
+    def label(self) -> str:
+        """A short name that fits into a file's."""
+        return self.upload.name if self.manifest is None else f"{self.manifest.name}-{self.manifest.version}"
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells it from other cargo: the bundle's digest, or that of an encrypted file."""
+        return self.upload.digest or f"sha256:{self.upload.sha256}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +76,21 @@ class Plan:
 
     Attributes:
         place: where the device is.
+        unit: id of the device's own key; None where it does not say.
         device: id of its target.
-        bundle: name and version of what goes there.
+        bundle: name and version of what goes there, or the name of an encrypted file.
+        digest: of the bundle; None for an encrypted one, as its release.
         replaces: name and version of what runs there now; None when nothing does.
         offset: bytes that an earlier attempt has brought there.
         send_bytes: bytes that are still to be sent.
     """
 
     place: str
+    unit: str | None
     device: str
     bundle: str
-    digest: str
-    release: int
+    digest: str | None
+    release: int | None
     action: Action
     replaces: str | None
     offset: int
@@ -79,8 +103,8 @@ class Plan:
         before = [] if self.action is Action.PREPARE else [("replaces", self.replaces or "nothing, the store is empty")]
         return [
             ("device", f"{self.device} at {self.place}"),
-            ("bundle", f"{self.bundle}, release {self.release}"),
-            ("digest", self.digest),
+            ("bundle", self.bundle if self.release is None else f"{self.bundle}, release {self.release}"),
+            ("digest", self.digest or "the device alone can tell what is in it"),
             *before,
             ("send", self._sending()),
             ("then", self._afterwards()),
@@ -102,13 +126,14 @@ class Plan:
         return "health check on the device, then commit, or back to what ran before"
 
 
-def require_admitted(manifest: Manifest, device: str) -> None:
+def require_admitted(cargo: Cargo, device: str) -> None:
     """Refuse a bundle that has no model for the device (1).
 
     Raises:
         TargetMismatchError: no member of the bundle admits it.
     """
-    if device not in manifest.targets:
+    manifest = cargo.manifest
+    if manifest is not None and device not in manifest.targets:
         hint = schema.near_match(device, list(manifest.targets))
         raise TargetMismatchError(
             f"--device: {manifest.name} {manifest.version} is for {', '.join(manifest.targets)}, got {device!r}{hint}; "
@@ -127,12 +152,14 @@ def plan(cargo: Cargo, state: DeviceState, *, device: str, how: Installing) -> P
 
     Raises:
         TargetMismatchError: the bundle does not admit the device, or the store was made for another one (1, 2).
-        DeviceError: its edgemed is older than the bundle needs, or the bundle finds no room (3, 5).
+        DeviceError: its edgemed is older than the bundle needs, the bundle finds no room, or the device cannot open
+            encrypted ones (3, 5, 6).
         RollbackError: the release lies below the floor of the store (4).
     """
-    require_admitted(cargo.manifest, device)  # 1
+    require_admitted(cargo, device)  # 1
     _require_target(state, device)  # 2
     _require_runtime(cargo, state)  # 3
+    _require_opening(cargo, state)  # 6
     same = state.active is not None and state.active.digest == cargo.upload.digest
     if not same:
         _require_release(cargo, state)  # 4
@@ -140,10 +167,11 @@ def plan(cargo: Cargo, state: DeviceState, *, device: str, how: Installing) -> P
     offset = 0 if same else state.received_bytes
     return Plan(
         place=state.place,
+        unit=state.unit,
         device=device,
         bundle=str(cargo),
         digest=cargo.upload.digest,
-        release=cargo.manifest.release,
+        release=None if cargo.manifest is None else cargo.manifest.release,
         action=_action(state, same=same),
         replaces=None if state.active is None else f"{state.active.name} {state.active.version}",
         offset=offset,
@@ -168,6 +196,8 @@ def _require_target(state: DeviceState, device: str) -> None:
 
 
 def _require_runtime(cargo: Cargo, state: DeviceState) -> None:
+    if cargo.manifest is None:
+        return
     needed = cargo.manifest.minimum_runtime
     if state.runtime is not None and _numbers(state.runtime) < _numbers(needed):
         raise DeviceError(
@@ -176,7 +206,17 @@ def _require_runtime(cargo: Cargo, state: DeviceState) -> None:
         )
 
 
+def _require_opening(cargo: Cargo, state: DeviceState) -> None:
+    if cargo.manifest is None and state.opens_encrypted is False:
+        raise DeviceError(
+            f"{state.place}: its edgemed has no library for encrypted bundles; install the extra 'encryption' there, "
+            "or collect its wheels with --extra encryption and run this with --bootstrap"
+        )
+
+
 def _require_release(cargo: Cargo, state: DeviceState) -> None:
+    if cargo.manifest is None:
+        return
     release, floor = cargo.manifest.release, state.release_floors.get(cargo.manifest.name, 1)
     if release < floor:
         raise RollbackError(

@@ -15,20 +15,20 @@ latest (`edgemed.device.probe`).
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import sys
-from pathlib import Path
-from typing import Any, BinaryIO
 
 from edgemed.device import standby
 from edgemed.errors import EdgemedError, printable
 
+TYPE_CHECKING = False  # as in `edgemed.device.standby`
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
 __all__ = ["main", "receive"]
 
 
-def receive(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
+def receive(path: str, orders: BinaryIO, answers: BinaryIO) -> None:
     """Say what a store holds, and install what is ordered.
 
     Args:
@@ -41,13 +41,16 @@ def receive(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
         DeviceError: the process of the health check cannot be started.
         EdgemedError: there is no store, or as `edgemed.device.install.install`.
     """
-    with standby.started([*standby.PROBE, str(path)]) as child:
+    with standby.started([*standby.PROBE, path]) as child:
         # Imported here: meanwhile the process of the health check imports what it needs.
+        from pathlib import Path
+
         from edgemed.device import answers as documents
         from edgemed.device import contents, health, install, order, store
 
-        opened = store.open_store(path)
+        opened = store.open_store(Path(path))
         _answer(answers, documents.status(opened, contents.read(opened)))
+        check = install.own_check(opened, health.asking(child))
         line = orders.readline(order.LIMIT_BYTES)
         if not line.endswith(b"\n") and len(line) < order.LIMIT_BYTES:
             return
@@ -57,9 +60,9 @@ def receive(path: Path, orders: BinaryIO, answers: BinaryIO) -> None:
             Path(asked.path),
             tentative=asked.tentative,
             strict_latency=asked.strict_latency,
-            check=install.own_check(opened, health.asking(child)),
+            check=check,
         )
-        _answer(answers, documents.installed(done))
+        _answer(answers, documents.installed(opened, done))
 
 
 def _answer(answers: BinaryIO, document: dict[str, Any]) -> None:
@@ -69,9 +72,8 @@ def _answer(answers: BinaryIO, document: dict[str, Any]) -> None:
     answers.flush()
 
 
-def main(store: Path) -> int:
+def main(store: str) -> int:
     """Run the program without the start of the command line; return 0, or the exit code of the error it printed."""
-    atexit.register(gc.freeze)  # as `edgemed.cli.main`
     try:
         receive(store, sys.stdin.buffer, sys.stdout.buffer)
     except EdgemedError as error:

@@ -26,7 +26,7 @@ class Opened:
     warnings: tuple[str, ...]
 
 
-def open_screener(path: Path, *, backend: str | None = None, threads: int = 1) -> Opened:
+def open_screener(path: Path, *, backend: str | None = None, threads: int | None = None) -> Opened:
     """Return the active bundle of a store with its overlays in force, verified at this moment and loaded.
 
     It counts as a start: a tentative bundle has one less afterwards, or gives way to the previous one.
@@ -34,7 +34,7 @@ def open_screener(path: Path, *, backend: str | None = None, threads: int = 1) -
     Args:
         path: the store.
         backend: a name of `edgemed.runtime.backends.BACKENDS`; None takes the first that reads the model.
-        threads: for the inference, at least 1.
+        threads: for the inference, at least 1; None takes the target's.
 
     Raises:
         ConfigError: there is no store, or no bundle in it; or no back end has this name.

@@ -14,14 +14,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 
 from edgemed.errors import DeviceError
 
+TYPE_CHECKING = False  # typing would keep the process that is to be started waiting
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 __all__ = ["PROBE", "started"]
 
-PROBE = (sys.executable, "-m", "edgemed.device.probe")
-"""The health check; it takes the store's folder as its one argument, and its work from stdin."""
+PROBE = (sys.executable, "-m", "edgemed", "device", "probe", "--store")
+"""The health check; it takes the store's folder as its last argument, and its work from stdin."""
 
 
 @contextlib.contextmanager

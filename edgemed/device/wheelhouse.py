@@ -52,6 +52,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     Attributes:
         runtime: version of the edgemed among them.
+        extras: of that edgemed, whose wheels are there too.
         wheels: sorted by name.
     """
 
@@ -60,6 +61,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     python: PythonVersion
     runtime: str
     wheels: Annotated[tuple[Wheel, ...], Meta(min_length=1, max_length=1000)]
+    extras: tuple[Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,30}\Z")], ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -75,7 +77,7 @@ class _Asked:
     requirement: Any
 
 
-def collect(folder: Path, *, architecture: Architecture, python: str, wheel: Path) -> House:
+def collect(folder: Path, *, architecture: Architecture, python: str, wheel: Path, extras: Sequence[str] = ()) -> House:
     """Fetch the wheels that an edgemed wheel needs on a device, and list them.
 
     Args:
@@ -83,13 +85,16 @@ def collect(folder: Path, *, architecture: Architecture, python: str, wheel: Pat
         architecture: of the device.
         python: ``3.x`` of the device.
         wheel: edgemed's own.
+        extras: of it, whose wheels are wanted too.
 
     Raises:
-        ConfigError: pip fails (no index, no wheel for this architecture or Python), or the folder cannot be written.
+        ConfigError: the wheel has no such extra; pip fails (no index, no wheel for this architecture or Python); or the
+            folder cannot be written.
         MissingDependencyError: ``packaging`` is not installed.
     """
     packaging = _packaging()
     version = require_version(wheel)
+    _require_extras(wheel, extras)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DOCUMENT).unlink(missing_ok=True)
@@ -101,9 +106,9 @@ def collect(folder: Path, *, architecture: Architecture, python: str, wheel: Pat
     wanted: Sequence[str] = [str(wheel)]
     for _ in range(_ROUNDS):
         _fetch(folder, wanted, architecture, python)
-        missing = list(_missing(folder, architecture, python, packaging))
+        missing = list(_missing(folder, architecture, python, extras, packaging))
         if not missing:
-            return _listed(folder, architecture, python, version)
+            return _listed(folder, architecture, python, version, extras)
         wanted = [str(wheel), *(str(one.requirement) for one in missing)]
     named = ", ".join(f"{one.requirement} (for {one.by})" for one in missing)
     raise ConfigError(f"{folder}: pip leaves out {named}; add its wheel there and run the same command again")
@@ -161,6 +166,15 @@ def require_version(wheel: Path) -> str:
     return str(head["Version"])
 
 
+def _require_extras(wheel: Path, extras: Sequence[str]) -> None:
+    known = sorted(_metadata(wheel).get_all("Provides-Extra", ()))
+    if unknown := [one for one in extras if one not in known]:
+        raise ConfigError(
+            f"--extra: {unknown[0]!r}: edgemed {require_version(wheel)} has no such extra"
+            f"{schema.near_match(unknown[0], known)}; it has {', '.join(known) or 'none'}"
+        )
+
+
 def _fetch(folder: Path, wanted: Sequence[str], architecture: str, python: str) -> None:
     machine = _MACHINES[architecture]
     platforms = [f"manylinux_2_{minor}_{machine}" for minor in _MANYLINUX] + [f"manylinux2014_{machine}"]
@@ -194,7 +208,7 @@ def _pip(*words: str) -> None:
         raise ConfigError(f"pip {words[0]}: expected every wheel for this architecture and Python, pip says: {said}")
 
 
-def _missing(folder: Path, architecture: str, python: str, packaging: Any) -> Iterator[_Asked]:
+def _missing(folder: Path, architecture: str, python: str, extras: Sequence[str], packaging: Any) -> Iterator[_Asked]:
     """Yield what a wheel asks for, by the device's markers, and no wheel there is."""
     environment = _environment(architecture, python)
     heads = [_metadata(path) for path in sorted(folder.glob("*.whl"))]
@@ -203,9 +217,12 @@ def _missing(folder: Path, architecture: str, python: str, packaging: Any) -> It
         version = packaging.version.Version(head["Version"])
         found.setdefault(packaging.utils.canonicalize_name(head["Name"]), []).append(version)
     for head in heads:
+        chosen = ("", *extras) if head["Name"] == "edgemed" else ("",)
         for text in head.get_all("Requires-Dist", ()):
             asked = packaging.requirements.Requirement(text)
-            if asked.marker is not None and not asked.marker.evaluate({**environment, "extra": ""}):
+            if asked.marker is not None and not any(
+                asked.marker.evaluate({**environment, "extra": extra}) for extra in chosen
+            ):
                 continue
             name = packaging.utils.canonicalize_name(asked.name)
             if not any(asked.specifier.contains(one, prereleases=True) for one in found.get(name, ())):
@@ -242,7 +259,7 @@ def _metadata(wheel: Path) -> Any:
         raise ConfigError(f"{wheel}: expected a wheel, got something else; delete it and collect again") from err
 
 
-def _listed(folder: Path, architecture: Architecture, python: str, version: str) -> House:
+def _listed(folder: Path, architecture: Architecture, python: str, version: str, extras: Sequence[str]) -> House:
     wheels = tuple(
         Wheel(
             file=path.name,
@@ -251,7 +268,7 @@ def _listed(folder: Path, architecture: Architecture, python: str, version: str)
         )
         for path in sorted(folder.glob("*.whl"))
     )
-    house = House(architecture=architecture, python=python, runtime=version, wheels=wheels)
+    house = House(architecture=architecture, python=python, runtime=version, wheels=wheels, extras=tuple(extras))
     try:
         files.write_atomic(folder / DOCUMENT, msgspec.json.format(schema.encode_json(house)) + b"\n")
     except OSError as err:

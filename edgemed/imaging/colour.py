@@ -56,8 +56,9 @@ def to_gray(image: Pixels, *, order: Order) -> Gray:
 
 def coloured(image: Pixels) -> NDArray[np.uint8]:
     """Return a (rows, columns) mask, 255 where the three colour channels spread over more than `SPREAD_LIMIT`."""
-    first, second, third = (cv2.extractChannel(image, i) for i in range(3))
-    high = cv2.max(cv2.max(first, second), third)
-    low = cv2.min(cv2.min(first, second), third)
+    first, second, third = cv2.split(image)[:3]
+    high = cv2.max(first, second)
+    low = cv2.min(first, second, dst=first)
+    high, low = cv2.max(high, third, dst=high), cv2.min(low, third, dst=low)
     limit = SPREAD_LIMIT if image.dtype == np.uint8 else SPREAD_LIMIT * 257
-    return np.asarray(cv2.inRange(cv2.subtract(high, low), (limit + 1,), (65535,)), dtype=np.uint8)
+    return np.asarray(cv2.inRange(cv2.subtract(high, low, dst=high), (limit + 1,), (65535,)), dtype=np.uint8)

@@ -18,11 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from edgemed.errors import ImageError
-from edgemed.imaging import colour, dicom_tags, grayscale
+from edgemed.imaging import colour, dicom_tags, grayscale, intensity
 from edgemed.imaging.colour import Gray
 from edgemed.imaging.dicom_tags import Layout, translated
 from edgemed.imaging.frame import Frame, Pixels
@@ -77,6 +76,7 @@ def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
         decoder = _decoder(layout, source)
         to_gray = _conversion(dataset, layout, source)
         modality = dicom_tags.modality(dataset)
+        instance = dicom_tags.instance(dataset)
         spacing_mm = dicom_tags.spacing_mm(dataset)
     for index, image in enumerate(_images(dataset, layout, decoder, source)):
         gray = to_gray(image)
@@ -87,6 +87,7 @@ def decode(raw: bytes, *, source: str) -> Iterator[Frame]:
             bits=8 * gray.pixels.dtype.itemsize,
             modality=modality,
             is_dicom=True,
+            instance=instance,
             spacing_mm=spacing_mm,
             coloured_fraction=gray.coloured_fraction,
         )
@@ -236,7 +237,8 @@ def _conversion(dataset: Dataset, layout: Layout, source: str) -> Callable[[Pixe
         voi=dicom_tags.voi_step(dataset, source=source),
         inverted=layout.photometric == "MONOCHROME1",
     )
-    return lambda image: Gray(_look_up(table, _patterns(image, layout)), 0.0)
+    whole = intensity.whole_table(table)
+    return lambda image: Gray(intensity.look_up(whole, _patterns(image, layout)), 0.0)
 
 
 def _palette(dataset: Dataset, layout: Layout) -> Callable[[Pixels], Gray]:
@@ -246,12 +248,12 @@ def _palette(dataset: Dataset, layout: Layout) -> Callable[[Pixels], Gray]:
     kind: Any = np.uint8 if layout.bits_stored == 8 else np.uint16
     entries = apply_color_lut(np.arange(1 << layout.bits_stored, dtype=kind)[:, np.newaxis], dataset)
     entries = np.ascontiguousarray(entries[..., :3])
-    gray = colour.to_gray(entries, order=colour.Order.RGB).pixels.ravel()
+    gray = intensity.whole_table(colour.to_gray(entries, order=colour.Order.RGB).pixels.ravel())
     mask = (colour.coloured(entries) > 0).ravel()
 
     def convert(image: Pixels) -> Gray:
         patterns = _patterns(image, layout)
-        return Gray(_look_up(gray, patterns), float(np.take(mask, patterns, mode="clip").mean()))
+        return Gray(intensity.look_up(gray, patterns), float(np.take(mask, patterns, mode="clip").mean()))
 
     return convert
 
@@ -262,9 +264,3 @@ def _patterns(image: Pixels, layout: Layout) -> Pixels:
     if layout.signed and layout.bits_stored < 8 * unsigned.dtype.itemsize:
         return np.bitwise_and(unsigned, np.uint16((1 << layout.bits_stored) - 1))
     return unsigned
-
-
-def _look_up(table: Pixels, patterns: Pixels) -> Pixels:
-    if table.size == 256 and patterns.dtype == table.dtype:
-        return np.asarray(cv2.LUT(patterns, table), dtype=np.uint8)
-    return table.take(patterns, mode="clip")

@@ -23,7 +23,7 @@ from edgemed.imaging.header import check_size
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["Layout", "layout", "modality", "modality_step", "spacing_mm", "translated", "voi_step"]
+__all__ = ["Layout", "instance", "layout", "modality", "modality_step", "spacing_mm", "translated", "voi_step"]
 
 GRAY = ("MONOCHROME1", "MONOCHROME2")
 PALETTE = "PALETTE COLOR"
@@ -104,6 +104,12 @@ def layout(dataset: Dataset, *, source: str) -> Layout:
 def modality(dataset: Dataset) -> str | None:
     """Return Modality, or None when it is absent or empty."""
     value = dataset.get("Modality")
+    return str(value).strip() or None if isinstance(value, str) else None
+
+
+def instance(dataset: Dataset) -> str | None:
+    """Return SOPInstanceUID, or None when it is absent or empty; it identifies the image: no message quotes it."""
+    value = dataset.get("SOPInstanceUID")
     return str(value).strip() or None if isinstance(value, str) else None
 
 

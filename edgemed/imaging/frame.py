@@ -5,7 +5,7 @@ frame = Frame(pixels=pixels, source="scan.png")
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -27,6 +27,7 @@ class Frame:
         is_dicom: the source is a DICOM file, so that an absent modality is a reason to refuse.
         spacing_mm: (row, column) distance of pixel centres; None when unknown.
         coloured_fraction: share of pixels, 0..1, whose colour channels spread over more than 24 of 255 levels.
+        instance: SOP Instance UID of a DICOM file, which identifies the image: for keyed hashes alone, never shown.
         source: the input as the caller named it; shown in results.
         index: frame number within its source, from 0.
     """
@@ -39,6 +40,7 @@ class Frame:
     is_dicom: bool = False
     spacing_mm: tuple[float, float] | None = None
     coloured_fraction: float = 0.0
+    instance: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.size == 0:

@@ -26,9 +26,10 @@ from edgemed import schema as documents
 from edgemed.errors import BundleError, ConfigError, EdgemedError
 from edgemed.imaging import geometry, intensity
 from edgemed.imaging.frame import Frame, Pixels
+from edgemed.imaging.scratch import Scratch
 from edgemed.imaging.steps import Contrast, CropBorder, Denoise, Percentile, Sharpen, Step
 
-__all__ = ["Preprocessing", "apply", "encode", "is_exact", "parse", "read", "tolerance_gray"]
+__all__ = ["Preprocessing", "apply", "encode", "is_exact", "parse", "plane", "read", "tolerance_gray"]
 
 _LIMIT_BYTES = 1 << 16
 
@@ -91,27 +92,34 @@ def tolerance_gray(preprocessing: Preprocessing) -> int:
 
 def apply(frame: Frame, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """Return the input plane of one frame: (height, width), uint8, contiguous, the caller's own."""
+    return np.array(plane(frame, preprocessing, Scratch()))
+
+
+def plane(frame: Frame, preprocessing: Preprocessing, scratch: Scratch) -> NDArray[np.uint8]:
+    """Return the input plane as `apply` does, read-only by agreement: in the scratch, or a view of the frame itself.
+
+    It holds until the scratch is reset, by whoever owns it.
+    """
     pixels = frame.pixels
     for step in preprocessing.steps:
         if not _keeps_depth(step):
-            pixels = intensity.to_8_bits(pixels, bits=frame.bits)
-        pixels = _run(step, pixels, frame.bits if pixels.dtype == np.uint16 else 8, preprocessing)
-    plane = intensity.to_8_bits(pixels, bits=frame.bits)
-    return plane.copy() if np.may_share_memory(plane, frame.pixels) else np.ascontiguousarray(plane)
+            pixels = intensity.to_8_bits(pixels, bits=frame.bits, scratch=scratch)
+        pixels = _run(step, pixels, frame.bits if pixels.dtype == np.uint16 else 8, preprocessing, scratch)
+    return intensity.to_8_bits(pixels, bits=frame.bits, scratch=scratch)
 
 
 def _keeps_depth(step: Step) -> bool:
     return isinstance(step, CropBorder) or (isinstance(step, Contrast) and isinstance(step.method, Percentile))
 
 
-def _run(step: Step, pixels: Pixels, bits: int, preprocessing: Preprocessing) -> Pixels:
+def _run(step: Step, pixels: Pixels, bits: int, preprocessing: Preprocessing, scratch: Scratch) -> Pixels:
     if isinstance(step, CropBorder):
         return geometry.crop_border(pixels, step.fraction)
     if isinstance(step, Contrast):
-        return intensity.contrast(pixels, step.method, bits=bits)
-    gray = intensity.to_8_bits(pixels, bits=bits)
+        return intensity.contrast(pixels, step.method, bits=bits, scratch=scratch)
+    gray = intensity.to_8_bits(pixels, bits=bits, scratch=scratch)
     if isinstance(step, Denoise):
-        return intensity.denoise(gray, step.method)
+        return intensity.denoise(gray, step.method, scratch=scratch)
     if isinstance(step, Sharpen):
-        return intensity.sharpen(gray, step.method)
-    return geometry.resize(gray, step, height=preprocessing.height, width=preprocessing.width)
+        return intensity.sharpen(gray, step.method, scratch=scratch)
+    return geometry.resize(gray, step, height=preprocessing.height, width=preprocessing.width, scratch=scratch)

@@ -29,6 +29,7 @@ from edgemed.errors import DigestError, SignatureError
 __all__ = [
     "GENESIS",
     "HEAD_LIMIT_BYTES",
+    "LAST",
     "LINE_LIMIT_BYTES",
     "PAYLOAD_TYPE",
     "Entry",
@@ -50,7 +51,9 @@ LINE_LIMIT_BYTES: Final = 16 << 10
 HEAD_LIMIT_BYTES: Final = 4 << 10
 
 Fact: TypeAlias = str | int | float | bool | None
-_Number = Annotated[int, Meta(ge=1, le=(1 << 53) - 1)]
+LAST: Final = (1 << 53) - 1
+"""The largest number of an entry: what every JSON reader takes for a whole number."""
+_Number = Annotated[int, Meta(ge=1, le=LAST)]
 _Kind = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z")]
 
 
@@ -82,7 +85,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """
 
     schema: Literal[1] = 1
-    seq: Annotated[int, Meta(ge=0, le=(1 << 53) - 1)]
+    seq: Annotated[int, Meta(ge=0, le=LAST)]
     digest: Digest
     first: _Number
     before: Digest

@@ -4,6 +4,7 @@
       00000000000000000001.jsonl      named after its first entry
       00000000000000004097.jsonl
       head.dsse                       where the log stood when it was last sealed
+      lock                            empty; flock, for whoever writes
 
 Order of a seal: the lines are written and synced, then the head is replaced in one rename. A cut between the two leaves
 lines behind the head, which is told and is no error; a cut inside a line leaves a torn one, which the next opening
@@ -15,8 +16,11 @@ takes off, for no head can have stated it. When there are too many segments, the
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -26,16 +30,15 @@ from types import TracebackType
 import msgspec
 
 from edgemed import files
-from edgemed.bundle.keys import PrivateKey, PublicKey
+from edgemed.bundle.keys import PrivateKey
 from edgemed.errors import DeviceError, DigestError
-from edgemed.records import audit
-from edgemed.records.audit import Entry, Fact, Head, Verified
+from edgemed.records import audit, ownership, reading
+from edgemed.records.audit import Entry, Fact, Head
 
-__all__ = ["AuditLog", "Bounds", "lines", "verify"]
+__all__ = ["AuditLog", "Bounds"]
 
-_HEAD = "head.dsse"
-_SUFFIX = ".jsonl"
-_READ_LIMIT_BYTES = 1 << 30
+_LOCK = "lock"
+_WAIT_S, _POLL_S = 5.0, 0.02  # a seal takes milliseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,89 +58,71 @@ class Bounds:
             raise ValueError(f"expected 2 segments of 1 byte at least, got {self.segments} of {self.segment_bytes}")
 
 
-def lines(folder: Path, *, first: int = 1) -> Iterator[bytes]:
-    """Yield the whole lines of a log in order, from the segment that begins with entry ``first``.
+@dataclass(frozen=True, kw_only=True)
+class _Seen:
+    """What shows that another process has written: the head's bytes, and the newest segment with its size.
 
-    A torn last line is left out: a power cut leaves one, and no head can have stated it.
-
-    Raises:
-        DigestError: a segment is torn that is not the last.
-        DeviceError: a segment cannot be read.
+    Attributes:
+        tried: this process has begun to write since, and may have left lines that no head states.
     """
-    # Older segments are those that a power cut kept from being removed.
-    segments = [path for path in _segments(folder) if _number(path) >= first]
-    for segment in segments:
-        raw = files.read_bounded(segment, limit_bytes=_READ_LIMIT_BYTES, error=DeviceError)
-        whole, _, torn = raw.rpartition(b"\n")
-        if torn and segment != segments[-1]:
-            raise DigestError(f"{segment.name}: its last line is torn, and other segments follow; lines were cut off")
-        yield from whole.split(b"\n") if whole else ()
+
+    head: bytes | None
+    segment: str | None
+    size_bytes: int
+    tried: bool = False
 
 
-def verify(folder: Path, *, keys: Sequence[PublicKey], known: Sequence[Head] = ()) -> Verified:
-    """Return where the log in a folder begins and ends, once every line is in its place.
+def _seen(folder: Path) -> _Seen:
+    path = folder / reading.HEAD
+    newest = reading.segments(folder)[-1:]
+    return _Seen(
+        head=path.read_bytes() if path.exists() else None,
+        segment=newest[0].name if newest else None,
+        size_bytes=newest[0].stat().st_size if newest else 0,
+    )
 
-    Args:
-        folder: of the log.
-        keys: public keys of the device that wrote it.
-        known: heads that were exported earlier; the log must still hold what they state.
 
-    Raises:
-        SignatureError: the head is not signed by one of the keys.
-        DigestError: as `audit.verify`, or there is no head.
-        DeviceError: a file cannot be read.
+def _start(folder: Path, stated: Head) -> Head:
+    """Return the head of the log as if it began with the segment that holds the last entry which was signed.
+
+    The signature states that entry's digest, and so everything before it in its segment.
     """
-    head = _head(folder, keys)
-    return audit.verify(lines(folder, first=head.first), head, source=folder.name, known=known)
-
-
-def _head(folder: Path, keys: Sequence[PublicKey]) -> Head:
-    path = folder / _HEAD
-    if not path.exists():
-        raise DigestError(f"{folder}: expected {_HEAD}, found none; it was removed, or this is no audit log")
-    raw = files.read_bounded(path, limit_bytes=audit.HEAD_LIMIT_BYTES, error=DeviceError)
-    return audit.open_head(raw, keys=keys, source=f"{folder.name}/{_HEAD}")
-
-
-def _segments(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
-
-
-def _number(segment: Path) -> int:
-    """Return the number of a segment's first entry."""
-    return int(segment.stem)
+    holding = [path for path in reading.segments(folder) if stated.first < reading.number(path) <= stated.seq]
+    if not holding:
+        return stated
+    with holding[-1].open("rb") as stream:
+        line = stream.readline(audit.LINE_LIMIT_BYTES + 1).rstrip(b"\n")
+    first = audit.parse(line, source=f"{folder.name}: entry {reading.number(holding[-1])}")
+    return msgspec.structs.replace(stated, first=reading.number(holding[-1]), before=first.previous)
 
 
 class AuditLog:
-    """A log that is open for writing; for one thread of one process at a time."""
+    """A log that is open for writing; for one thread, while other processes may write to it too."""
 
-    def __init__(self, folder: Path, key: PrivateKey, *, bounds: Bounds, head: Head | None) -> None:
+    def __init__(self, folder: Path, key: PrivateKey, *, bounds: Bounds) -> None:
         self._folder, self._key, self._bounds = folder, key, bounds
-        self._head = head
-        self._seq = 0 if head is None else head.seq
-        self._digest = audit.GENESIS if head is None else head.digest
-        self._waiting: list[bytes] = []
+        self._waiting: list[Entry] = []
+        self._head: Head | None = None
+        self._seen: _Seen | None = None
 
     @classmethod
     def open(cls, folder: Path, key: PrivateKey, *, bounds: Bounds | None = None) -> AuditLog:
         """Return the log of a folder, made if it is not there; a line that a power cut tore is taken off.
 
+        The lines from the newest segment that the head states are checked; `verify` checks them all.
+
         Raises:
             SignatureError: the head is another key's.
-            DigestError: the log that is there was tampered with; nothing is written to it.
-            DeviceError: the folder cannot be read or written.
+            DigestError: the end of the log was tampered with; nothing is written to it.
+            DeviceError: the folder cannot be read or written, or another process does not let go of the log.
         """
+        opened = cls(folder, key, bounds=bounds or Bounds())
         with _disk(folder):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            head = None
-            if (folder / _HEAD).exists():
-                stated = _head(folder, [key.public])
-                found = audit.verify(lines(folder, first=stated.first), stated, source=folder.name)
-                head = msgspec.structs.replace(stated, seq=found.last, digest=found.digest)
-            elif any(lines(folder)):
-                raise DigestError(f"{folder}: expected {_HEAD}, found lines without one; it was removed")
-            _take_off_torn(folder)
-        return cls(folder, key, bounds=bounds or Bounds(), head=head)
+            ownership.like_folder(folder)
+        with _held(folder):
+            opened._read()
+        return opened
 
     def __enter__(self) -> AuditLog:
         """Return the log itself."""
@@ -147,14 +132,19 @@ class AuditLog:
         """Seal what was appended."""
         self.seal()
 
-    def append(self, kind: str, facts: Mapping[str, Fact], *, now: datetime) -> Entry:
-        """Add an entry, which `seal` writes; return it.
+    @property
+    def waiting(self) -> int:
+        """How many entries `seal` has still to write."""
+        return len(self._waiting)
+
+    def append(self, kind: str, facts: Mapping[str, Fact], *, now: datetime) -> None:
+        """Add an entry, which `seal` numbers and writes.
 
         Raises:
             ValueError: its line would be longer than `audit.LINE_LIMIT_BYTES`, or is none that `verify` takes.
         """
         stamp = now.astimezone(timezone.utc).isoformat(timespec="milliseconds")
-        entry = Entry(seq=self._seq + 1, time=stamp, kind=kind, facts=dict(facts), previous=self._digest)
+        entry = Entry(seq=audit.LAST, time=stamp, kind=kind, facts=dict(facts), previous=audit.GENESIS)
         line = audit.encode(entry)
         if len(line) > audit.LINE_LIMIT_BYTES:
             raise ValueError(f"facts: expected a line of at most {audit.LINE_LIMIT_BYTES} bytes, got {len(line)}")
@@ -162,73 +152,111 @@ class AuditLog:
             audit.parse(line, source="entry")  # what is refused later would read as tampering
         except DigestError as err:
             raise ValueError(str(err)) from err
-        self._waiting.append(line)
-        self._seq, self._digest = entry.seq, audit.digest(line)
-        return entry
+        self._waiting.append(entry)
 
     def seal(self) -> None:
         """Write what was appended and sign for it; when this returns, it survives a power cut.
 
         Raises:
-            DeviceError: the disk refuses; the next seal tries again.
+            DeviceError: the disk refuses, or another process does not let go of the log; the next seal tries again.
+            SignatureError, DigestError: as `open`, of what another process has left.
         """
         if not self._waiting:
             return
-        with _disk(self._folder):
+        with _held(self._folder):
+            if not self._is_as_seen():
+                self._read()
             if self._head is None:
                 # The first head stands before the first line: lines without a head are a log that lost it.
                 self._sign(Head(seq=0, digest=audit.GENESIS, first=1, before=audit.GENESIS))
-            self._write()
-            self._sign(self._next_head())
+            seq, digest = self._write()
+            self._sign(self._next_head(seq, digest))
             # Signed for: from here on a second try must not cut these lines off to write them again.
             self._waiting.clear()
             self._remove_old()
+            self._seen = _seen(self._folder)
+
+    def _read(self) -> None:
+        """Take the log from the disk: where it stands, without the line that a power cut tore."""
+        folder = self._folder
+        self._head = None
+        if (folder / reading.HEAD).exists():
+            source = f"{folder.name}/{reading.HEAD}"
+            stated = audit.open_head(reading.raw_head(folder), keys=[self._key.public], source=source)
+            start = _start(folder, stated)
+            found = audit.verify(reading.lines(folder, first=start.first), start, source=folder.name)
+            self._head = msgspec.structs.replace(stated, seq=found.last, digest=found.digest)
+        elif any(reading.lines(folder)):
+            raise DigestError(f"{folder}: expected {reading.HEAD}, found lines without one; it was removed")
+        _take_off_torn(folder)
+        self._seen = _seen(folder)
+
+    def _is_as_seen(self) -> bool:
+        """Tell whether no other process has written since; what this one's failed seal has left does not count."""
+        assert self._seen is not None
+        seen = _seen(self._folder)
+        return seen == self._seen or (self._seen.tried and seen.head == self._seen.head)
 
     def _sign(self, head: Head) -> None:
-        files.write_atomic(self._folder / _HEAD, audit.sign_head(head, self._key), mode=0o600)
+        path = self._folder / reading.HEAD
+        files.write_atomic(path, audit.sign_head(head, self._key), mode=0o600)
+        ownership.like_folder(path)
         self._head = head
+        self._seen = dataclasses.replace(_seen(self._folder), tried=True)
 
-    def _write(self) -> None:
-        """Append the waiting lines to the newest segment, or begin one; what an earlier try left goes first."""
-        path, size = self._place(self._seq - len(self._waiting) + 1)
+    def _write(self) -> tuple[int, str]:
+        """Append the waiting entries to the newest segment, or begin one; return the last one's number and digest.
+
+        What an earlier try has left goes first.
+        """
+        assert self._head is not None
+        assert self._seen is not None
+        self._seen = dataclasses.replace(self._seen, tried=True)
+        seq, digest, raw = self._head.seq, self._head.digest, b""
+        for entry in self._waiting:
+            line = audit.encode(msgspec.structs.replace(entry, seq=seq + 1, previous=digest))
+            seq, digest, raw = seq + 1, audit.digest(line), raw + line + b"\n"
+        path, size = self._place(self._head.seq + 1)
         with path.open("ab") as stream:
             stream.truncate(size)
-            stream.write(b"".join(line + b"\n" for line in self._waiting))
+            stream.write(raw)
             stream.flush()
             os.fsync(stream.fileno())
+        ownership.like_folder(path)
         files.sync(self._folder)
+        return seq, digest
 
     def _place(self, first: int) -> tuple[Path, int]:
         """Return the segment that entry ``first`` belongs to, and where in it."""
-        older = [path for path in _segments(self._folder) if _number(path) < first]
+        older = [path for path in reading.segments(self._folder) if reading.number(path) < first]
         if older:
-            kept = older[-1].read_bytes().split(b"\n")[: first - _number(older[-1])]
+            kept = older[-1].read_bytes().split(b"\n")[: first - reading.number(older[-1])]
             size = sum(len(line) + 1 for line in kept)
             if size < self._bounds.segment_bytes:
                 return older[-1], size
-        return self._folder / f"{first:020d}{_SUFFIX}", 0
+        return self._folder / reading.segment_name(first), 0
 
-    def _next_head(self) -> Head:
+    def _next_head(self, seq: int, digest: str) -> Head:
         """Return the head over every line, from the oldest segment that stays."""
         assert self._head is not None
-        oldest = _segments(self._folder)[-self._bounds.segments :][0]
+        oldest = reading.segments(self._folder)[-self._bounds.segments :][0]
         first, before = self._head.first, self._head.before
-        if _number(oldest) > first:
+        if reading.number(oldest) > first:
             with oldest.open("rb") as stream:
                 entry = audit.parse(stream.readline().rstrip(b"\n"), source=oldest.name)
             first, before = entry.seq, entry.previous
-        return Head(seq=self._seq, digest=self._digest, first=first, before=before)
+        return Head(seq=seq, digest=digest, first=first, before=before)
 
     def _remove_old(self) -> None:
         assert self._head is not None
-        for path in _segments(self._folder):
-            if _number(path) < self._head.first:
+        for path in reading.segments(self._folder):
+            if reading.number(path) < self._head.first:
                 path.unlink()
 
 
 def _take_off_torn(folder: Path) -> None:
     """Cut the newest segment after its last whole line; one that holds none goes, for it is named after its first."""
-    for segment in _segments(folder)[-1:]:
+    for segment in reading.segments(folder)[-1:]:
         raw = segment.read_bytes()
         whole = raw.rfind(b"\n") + 1
         if not whole:
@@ -237,6 +265,35 @@ def _take_off_torn(folder: Path) -> None:
         elif whole < len(raw):
             os.truncate(segment, whole)
             files.sync(segment)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Keep other processes from writing for the length of a block, and translate what the disk may refuse."""
+    with _disk(folder):
+        path = folder / _LOCK
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            ownership.like_folder(path)
+            _take(descriptor, folder)
+            yield
+        finally:
+            os.close(descriptor)  # and with it the lock
+
+
+def _take(descriptor: int, folder: Path) -> None:
+    until = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            if time.monotonic() >= until:
+                raise DeviceError(
+                    f"{folder}: another process has been writing the audit log for {_WAIT_S:g} s; end it, or try again"
+                ) from err
+            time.sleep(_POLL_S)
+        else:
+            return
 
 
 @contextmanager

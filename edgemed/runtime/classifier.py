@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edgemed import tensors
 from edgemed.errors import BundleError
-from edgemed.runtime.interpreter import Interpreter, Tensor
+from edgemed.runtime.interpreter import Interpreter, OwnMemory, Tensor
 from edgemed.runtime.outputs import quantization, reader
 from edgemed.tensors import TensorSpec
 
@@ -47,7 +47,7 @@ class Reading:
 
 
 class Classifier:
-    """A loaded model with its input table and scratch tensor; for one thread at a time."""
+    """A loaded model with its input table; for one thread at a time."""
 
     def __init__(
         self, interpreter: Interpreter, *, height: int, width: int, ends: Collection[str] = (_INT8, _FLOAT32)
@@ -70,8 +70,8 @@ class Classifier:
         self._table: Tensor = (
             tensors.real_table() if spec.dtype == _FLOAT32 else tensors.input_table(quantization(spec))
         )
+        self._own_memory = interpreter if isinstance(interpreter, OwnMemory) else None
         self._tensor: Tensor = np.empty(spec.shape, self._table.dtype)
-        self._plane_of_tensor = self._tensor[0, :, :, 0]
         self._readers = {name: reader(output) for name, output in _outputs(interpreter, ends).items()}
 
     @property
@@ -96,9 +96,19 @@ class Classifier:
         Raises:
             InferenceError: the back end failed.
         """
-        # A copy rather than LUT's dst: OpenCV is free to return another array than the one it was given.
-        self._plane_of_tensor[...] = cv2.LUT(plane, self._table)
-        return self.interpreter.invoke({self._input_name: self._tensor})
+        if self._own_memory is None:
+            self._fill(self._tensor, plane)
+            return self.interpreter.invoke({self._input_name: self._tensor})
+        # Not kept in a variable: the library does not run while its memory is in somebody's hands.
+        self._fill(self._own_memory.memory(self._input_name), plane)
+        return self._own_memory.run()
+
+    def _fill(self, tensor: Tensor, plane: NDArray[np.uint8]) -> None:
+        """Write the plane through the table into a (1, height, width, 1) tensor."""
+        target = tensor[0, :, :, 0]
+        written = cv2.LUT(plane, self._table, dst=target)
+        if written is not target:  # OpenCV is free to return another array than the one it was given
+            target[...] = written
 
     def read(self, outputs: Mapping[str, Tensor]) -> Reading:
         """Return the outputs of `infer` as real numbers.

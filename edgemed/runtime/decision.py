@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from edgemed import schema
 from edgemed.errors import BundleError
+from edgemed.runtime.quality_limits import QualityLimits
+from edgemed.runtime.temporal_rule import TemporalRule
 
 __all__ = [
     "Attained",
@@ -109,22 +111,6 @@ class Zone(_Strict, frozen=True, kw_only=True):
             raise ValueError(f"low {self.low} lies above high {self.high}")
 
 
-class QualityLimits(_Strict, frozen=True, kw_only=True):
-    """Limits a frame must meet before inference.
-
-    Attributes:
-        min_side_px: shorter side of the frame.
-        max_side_px: longer side of the frame.
-        min_contrast: spread between the 1st and 99th percentile, as a share of the full range.
-        max_coloured_fraction: share of coloured pixels.
-    """
-
-    min_side_px: Annotated[int, Meta(ge=1)]
-    max_side_px: Annotated[int, Meta(ge=1)]
-    min_contrast: Probability
-    max_coloured_fraction: Probability
-
-
 class OutOfDistribution(_Strict, frozen=True, kw_only=True):
     """Mahalanobis distance of the embedding, divided by its limit: above 1 is refused.
 
@@ -160,6 +146,8 @@ class DecisionRule(_Strict, frozen=True, kw_only=True):
         version: rises with every change of thresholds.
         model: digest of ``model/int8.tflite``.
         active: name of the operating point in force.
+        temporal: how the frames of a stream are taken together; None stands for `TemporalRule`'s defaults, which take
+            each frame by itself.
     """
 
     schema: Literal[1]
@@ -171,6 +159,7 @@ class DecisionRule(_Strict, frozen=True, kw_only=True):
     indeterminate: Zone
     quality: QualityLimits
     out_of_distribution: OutOfDistribution | None = None
+    temporal: TemporalRule | None = None
 
     def __post_init__(self) -> None:
         names = [point.name for point in self.operating_points]

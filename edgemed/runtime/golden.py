@@ -26,7 +26,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from edgemed import schema, targets, tensors, tflite
+from edgemed import schema, targets, tensors
 from edgemed.bundle import models
 from edgemed.bundle.archive import Bundle
 from edgemed.errors import BundleError, ConversionError, ImageError
@@ -259,6 +259,8 @@ def _subject(bundle: Bundle, interpreter: Interpreter, member: str) -> _Subject:
 
 def _units(model: bytes) -> dict[str, Quantization]:
     """Return scale and zero point of each output of the int8 model, without loading it."""
+    from edgemed import tflite  # here: the int8 model, once loaded, says its units itself
+
     try:
         read = tflite.read(model, source=models.INT8)
     except ConversionError as err:

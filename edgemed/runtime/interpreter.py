@@ -1,21 +1,22 @@
 """What the runtime asks of an inference back end; numpy is all a caller of this protocol needs.
 
 A back end is a module in `edgemed.runtime.backends` with the names ``REQUIRES`` (what it lacks when absent),
-``is_available()`` and ``load(model, *, threads, kernels) -> Interpreter``.
+``is_available()`` and ``load(model, *, threads, kernels, delegate) -> Interpreter``.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgemed.tensors import TensorSpec
 
-__all__ = ["Interpreter", "Kernels", "Tensor"]
+__all__ = ["Delegate", "Interpreter", "Kernels", "OwnMemory", "Tensor"]
 
 Tensor: TypeAlias = "NDArray[np.int8] | NDArray[np.float32]"
 """What goes into a model and comes out: int8 with a scale, or float32 in real units, as its `TensorSpec` says."""
@@ -29,6 +30,19 @@ class Kernels(str, enum.Enum):
 
     REFERENCE = "reference"
     """The built-in kernels alone, without any delegate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delegate:
+    """A shared library that takes the graph over from a TFLite back end, for an accelerator.
+
+    Attributes:
+        library: file name or path, as the system's loader takes it.
+        device: where it looks for its device, ``usb`` or ``pci``; None leaves that to the library.
+    """
+
+    library: str
+    device: str | None = None
 
 
 class Interpreter(Protocol):
@@ -70,4 +84,17 @@ class Interpreter(Protocol):
         Raises:
             InferenceError: a tensor does not match its specification, or the back end failed.
         """
+        ...
+
+
+@runtime_checkable
+class OwnMemory(Protocol):
+    """What an interpreter may offer besides: its inputs written where they lie, without a copy."""
+
+    def memory(self, name: str) -> Tensor:
+        """Return an input's own memory, to be filled and given up before `run`; ask again each time."""
+        ...
+
+    def run(self) -> Mapping[str, Tensor]:
+        """Run once on what the inputs' memory holds; otherwise as `Interpreter.invoke`."""
         ...

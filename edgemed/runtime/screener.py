@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edgemed import files, targets
 from edgemed.bundle import dsse, models, roles, trust
@@ -25,7 +28,8 @@ from edgemed.bundle.manifest import MODEL
 from edgemed.errors import BundleError
 from edgemed.imaging import preprocess, quality
 from edgemed.imaging.frame import Frame
-from edgemed.runtime import decision, selection
+from edgemed.imaging.scratch import Scratch
+from edgemed.runtime import backends, decision, selection
 from edgemed.runtime.classifier import Classifier, Reading
 from edgemed.runtime.decision import Decision, DecisionRule, OodGauge
 from edgemed.runtime.interpreter import Interpreter
@@ -36,6 +40,7 @@ from edgemed.runtime.selection import Selection
 if TYPE_CHECKING:
     from edgemed.bundle.keys import PublicKey
     from edgemed.bundle.roles import Trust
+    from edgemed.runtime.worklist import FrameScreener, Outcome
 
 __all__ = ["Latency", "Refusal", "Screener", "Screening"]
 
@@ -66,18 +71,21 @@ class Screener:
             BundleError: the documents contradict each other or the model, or the task is not ``classify``.
         """
         self.bundle = bundle
-        self.selection = selected or Selection(target=targets.generic_id(), member=MODEL)
+        self._selected = selected or Selection(target=targets.generic_id(), member=MODEL)
         self.rule = _rule(bundle)
         self.preprocessing = preprocess.parse(bundle.members["preprocessing.json"])
         self.classifier = Classifier(
             interpreter,
             height=self.preprocessing.height,
             width=self.preprocessing.width,
-            ends=models.MODELS[self.selection.member].ends,
+            ends=models.MODELS[self._selected.member].ends,
         )
         _compare_outputs(bundle, interpreter)
         self.labels = manifest_labels(bundle.manifest, logits=self.classifier.count)
         self._gauge = _gauge(self.rule, self.classifier)
+        upright = self.rule.quality.upright
+        self._pose = None if upright is None else upright.pose()
+        self._scratch = Scratch()
         self._clock = clock
 
     @classmethod
@@ -90,7 +98,7 @@ class Screener:
         overlay: Path | None = None,
         target: str | None = None,
         backend: str | None = None,
-        threads: int = 1,
+        threads: int | None = None,
     ) -> Screener:
         """Return a screener for a bundle, verified at this very moment.
 
@@ -103,7 +111,7 @@ class Screener:
                 shipped bundle too.
             target: id of the target that this machine is; None takes the generic one of its architecture.
             backend: a name of `backends.BACKENDS`; None takes the first that is installed and reads the model.
-            threads: for the inference, at least 1.
+            threads: for the inference, at least 1; None takes the target's.
 
         Raises:
             BundleError: bundle or overlay is none, tampered with, not signed by enough trusted keys, or contradicting
@@ -117,8 +125,15 @@ class Screener:
         verified = bundle if isinstance(bundle, Bundle) else _verified(bundle, given)
         if overlay is not None:
             verified = _overlaid(verified, overlay, given)
-        loaded = selection.open_model(verified, device, backend=backend, threads=threads)
+        # The generic targets have one thread, and their file need not be read to know it.
+        given_threads = threads or (1 if device is None else device.threads)
+        loaded = selection.open_model(verified, device, backend=backend, threads=given_threads)
         return cls(verified, loaded.interpreter, selected=loaded.selection)
+
+    @property
+    def selection(self) -> Selection:
+        """Which model computes, as of the last frame: an accelerator may be lost, and return."""
+        return selection.current(self._selected, self.classifier.interpreter)
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -145,20 +160,52 @@ class Screener:
         if refusal is not None:
             latency = Latency(decode_ms=decode_ms, preprocess_ms=1e3 * (self._clock() - start))
             return refused(frame, self.rule, refusal=refusal, reasons=reasons, latency=latency)
-        plane = preprocess.apply(frame, self.preprocessing)
+        plane = self._plane(frame)
         planed = self._clock()
+        if reasons := quality.plane_reasons(plane, self.rule.quality, self._pose):
+            latency = Latency(decode_ms=decode_ms, preprocess_ms=1e3 * (self._clock() - start))
+            return refused(frame, self.rule, refusal=Refusal.QUALITY, reasons=reasons, latency=latency)
         outputs = self.classifier.infer(plane)
         inferred = self._clock()
         judged = self._judged(self.classifier.read(outputs))
-        decided = self._clock()
-        latency = Latency(
-            decode_ms=decode_ms,
-            preprocess_ms=1e3 * (planed - start),
-            infer_ms=1e3 * (inferred - planed),
-            decide_ms=1e3 * (decided - inferred),
-            record_ms=0.0,
+
+        def times() -> Latency:
+            return Latency(
+                decode_ms=decode_ms,
+                preprocess_ms=1e3 * (planed - start),
+                infer_ms=1e3 * (inferred - planed),
+                decide_ms=1e3 * (self._clock() - inferred),
+                record_ms=0.0,
+            )
+
+        return self._screening(frame, judged, times)
+
+    def screen_many(self, inputs: Iterable[Path | Frame], *, workers: int = 2) -> Iterator[Outcome]:
+        """Yield a result for each frame of files or frames, in their order: at least one for each, read or not.
+
+        Inputs are read and screened side by side, see `edgemed.runtime.lanes`; this screener is busy until the last.
+
+        Args:
+            inputs: taken as the work gets to them.
+            workers: at least 1; each has an interpreter of its own, but that an accelerator is shared.
+        """
+        from edgemed.runtime import lanes
+
+        return lanes.screen(self._lanes(workers), inputs)
+
+    def _lanes(self, count: int) -> Sequence[FrameScreener]:
+        """Return so many screeners for threads of their own."""
+        from edgemed.runtime.lanes import Shared
+
+        if count > 1 and self._selected.member != models.INT8:
+            return [Shared(self)] * count
+        used = self.classifier.interpreter
+        model = self.bundle.members[self._selected.member]
+        twins = (
+            backends.load(model, backend=used.backend, threads=used.threads, kernels=used.kernels)
+            for _ in range(count - 1)
         )
-        return self._screening(frame, judged, latency)
+        return [self, *(Screener(self.bundle, twin, selected=self._selected, clock=self._clock) for twin in twins)]
 
     def distance(self, frame: Frame) -> float | None:
         """Return how far a frame lies from the training data, over the limit, whatever the gates before say of it.
@@ -168,14 +215,19 @@ class Screener:
         Raises:
             InferenceError: the back end failed.
         """
-        plane = preprocess.apply(frame, self.preprocessing)
-        return self._distance(self.classifier.read(self.classifier.infer(plane)))
+        return self._distance(self.classifier.read(self.classifier.infer(self._plane(frame))))
+
+    def _plane(self, frame: Frame) -> NDArray[np.uint8]:
+        """Return the input plane; it holds until the next one."""
+        self._scratch.reset()
+        return preprocess.plane(frame, self.preprocessing, self._scratch)
 
     def _before(self, frame: Frame) -> tuple[Refusal | None, tuple[str, ...]]:
         """Return what keeps the frame from the model, and why; the modality gate speaks first and alone."""
         if wrong := _wrong_modality(frame, self.bundle.manifest.modalities):
             return Refusal.MODALITY, (wrong,)
-        reasons = quality.reasons(frame, self.rule.quality)
+        self._scratch.reset()
+        reasons = quality.reasons(frame, self.rule.quality, scratch=self._scratch)
         return (Refusal.QUALITY, reasons) if reasons else (None, ())
 
     def _distance(self, reading: Reading) -> float | None:
@@ -188,7 +240,7 @@ class Screener:
         score = decision.score(abnormality, self.rule.calibration)
         return _Judged(reading=reading, abnormality=abnormality, score=score, distance=self._distance(reading))
 
-    def _screening(self, frame: Frame, judged: _Judged, latency: Latency) -> Screening:
+    def _screening(self, frame: Frame, judged: _Judged, times: Callable[[], Latency]) -> Screening:
         point, reading = self.rule.operating_point, judged.reading
         reasons = _reasons_after(judged.distance)
         several = self.labels.count > 1 and not reasons
@@ -207,8 +259,10 @@ class Screener:
             reasons=reasons,
             refusal=Refusal.DISTANCE if reasons else None,
             ood_distance=judged.distance,
-            latency=latency,
+            fallback=self.selection.fallback,
             evidence=None if reading.evidence is None else self.labels.evidence(reading.evidence, reading.logits),
+            # Last: all of the above belongs to deciding.
+            latency=times(),
         )
 
 

@@ -38,7 +38,7 @@ class Latency:
         preprocess_ms: gates before inference, and the plane.
         infer_ms: the plane through the input table and the model.
         decide_ms: dequantization, out-of-distribution distance, calibration, decision.
-        record_ms: writing the result down; nothing does so in this release, and it is 0.
+        record_ms: handing the result over to be written down, which another thread does; 0 where nothing is.
     """
 
     decode_ms: float
@@ -75,6 +75,7 @@ class Screening:
         refusal: what refused it; None otherwise.
         ood_distance: distance from the training data over its limit, above 1 is refused; None when refused before
             inference, or when the bundle has no such gate.
+        fallback: the CPU computed it in the place of the target's accelerator.
         evidence: (h, w) float64, read-only, in units of ``abnormality``, whose map it is; None when refused before
             inference or absent.
     """
@@ -92,6 +93,7 @@ class Screening:
     reasons: tuple[str, ...] = ()
     refusal: Refusal | None = None
     ood_distance: float | None = None
+    fallback: bool = False
     latency: Latency
     evidence: NDArray[np.float64] | None = None
 

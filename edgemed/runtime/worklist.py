@@ -22,7 +22,7 @@ from edgemed.runtime import screening
 from edgemed.runtime.decision import DecisionRule
 from edgemed.runtime.screening import Screening
 
-__all__ = ["FrameScreener", "Outcome", "expand", "screen"]
+__all__ = ["FrameScreener", "Outcome", "expand", "screen", "screen_one"]
 
 
 class FrameScreener(Protocol):
@@ -67,28 +67,62 @@ def screen(
         read: yields the frames of a file.
         clock: seconds, rising; for the decode time.
     """
+    watch = _Stopwatch(clock)
     for number, path in enumerate(paths, start=1):
-        for result, frame in _one(screener, path, read, clock):
-            yield Outcome(number=number, screening=result, frame=frame)
+        yield from _outcomes(screener, path, read(path), number=number, watch=watch)
+
+
+def screen_one(
+    screener: FrameScreener,
+    given: Path | Frame,
+    *,
+    number: int,
+    read: Callable[[Path], Iterator[Frame]] = readers.read,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[Outcome]:
+    """Yield one outcome per frame of one input, at least one; ``number`` is the input's."""
+    watch = _Stopwatch(clock)
+    path = Path(given.source) if isinstance(given, Frame) else given
+    frames = iter([given]) if isinstance(given, Frame) else read(given)
+    yield from _outcomes(screener, path, frames, number=number, watch=watch)
+
+
+class _Stopwatch:
+    """Times decoding: from the last result, so that finding the end of a file counts as part of reading the next."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._start = clock()
+
+    def restart(self) -> None:
+        self._start = self._clock()
+
+    def ms(self) -> float:
+        return 1e3 * (self._clock() - self._start)
+
+
+def _outcomes(
+    screener: FrameScreener, path: Path, frames: Iterator[Frame], *, number: int, watch: _Stopwatch
+) -> Iterator[Outcome]:
+    for result, frame in _one(screener, path, frames, watch):
+        yield Outcome(number=number, screening=result, frame=frame)
+        watch.restart()
 
 
 def _one(
-    screener: FrameScreener, path: Path, read: Callable[[Path], Iterator[Frame]], clock: Callable[[], float]
+    screener: FrameScreener, path: Path, frames: Iterator[Frame], watch: _Stopwatch
 ) -> Iterator[tuple[Screening, Frame | None]]:
     """Yield the results of one file; a failure to read ends it with a refused one."""
-    frames = read(path)
     index = 0
     while True:
-        start = clock()
         try:
             frame = _next(frames, path)
         except ImageError as error:
-            decode_ms = 1e3 * (clock() - start)
-            yield _failed(screener, path, error, frame=index, decode_ms=decode_ms), None
+            yield _failed(screener, path, error, frame=index, decode_ms=watch.ms()), None
             return
         if frame is None:
             return
-        decode_ms = 1e3 * (clock() - start)
+        decode_ms = watch.ms()
         try:
             yield screener.screen(frame, decode_ms=decode_ms), frame
         except (ImageError, InferenceError) as error:

@@ -96,6 +96,5 @@ def samples() -> tuple[Sample, ...]:
 
 
 def _folder(*parts: str) -> Path:
-    from importlib import resources
-
-    return Path(str(resources.files("edgemed.shipped").joinpath(*parts)))
+    # importlib.resources would cost every start the import of zipfile and tempfile.
+    return Path(__file__).parent.joinpath(*parts)

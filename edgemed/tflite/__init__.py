@@ -16,5 +16,6 @@ from __future__ import annotations
 from edgemed.tflite.constants import values
 from edgemed.tflite.model import Model, Operator, Option, Tensor, float_tensors, is_compiled
 from edgemed.tflite.reading import read
+from edgemed.tflite.workload import Work, work
 
-__all__ = ["Model", "Operator", "Option", "Tensor", "float_tensors", "is_compiled", "read", "values"]
+__all__ = ["Model", "Operator", "Option", "Tensor", "Work", "float_tensors", "is_compiled", "read", "values", "work"]

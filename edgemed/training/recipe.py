@@ -19,6 +19,7 @@ from msgspec import Meta
 from edgemed import files, schema
 from edgemed.bundle.manifest import Modality, Name, Text
 from edgemed.errors import ConfigError
+from edgemed.imaging.gates import Gates
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.runtime.decision import QualityLimits
 from edgemed.runtime.labels import Labels
@@ -109,6 +110,7 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
         calibration: of scores; ``quantization.calibration`` is that of tensors.
         operating_point: the one that is asked for; or ``operating_points``, of which ``active`` is in force.
         indeterminate: which scores are neither an alert nor clear.
+        quality: limits before inference; ``gates`` has more of them fitted to train.
     """
 
     schema: Literal[1]
@@ -133,6 +135,7 @@ class Recipe(_Part, frozen=True, kw_only=True, forbid_unknown_fields=True):
     indeterminate: Indeterminate = "tolerance"
     gate: GateLimits = GateLimits()
     quality: QualityLimits
+    gates: Gates | None = None
 
     def __post_init__(self) -> None:
         classes = self.data.source.classes

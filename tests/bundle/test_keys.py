@@ -190,3 +190,20 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{tmp_path}/no/my.key: cannot be written: No such file or directory; choose another place"
     )
+
+
+@given(st.binary(min_size=32, max_size=32), st.sampled_from([b"", b"\n", b"\r\n", b" "]), st.booleans())
+def test_public_key_reads_the_same_by_the_short_way_and_by_the_parser(raw: bytes, end: bytes, indented: bool) -> None:
+    written = keys.encode_public(PublicKey(raw=raw))
+
+    assert keys._plain_public(written) == raw
+    # Other ways to write the same file are left to the parser.
+    other = b"# a comment\n" + written if indented else written[:-1] + end
+    assert keys._plain_public(other) in (None, raw)
+    assert keys.parse_public(b"# a comment\n" + written, source="my.pub").raw == raw
+
+
+def test_key_of_another_kind_or_with_spare_bits_is_no_plain_one() -> None:
+    assert keys._plain_public(exchange_public()) is None
+    assert keys._plain_public(PUB.replace(b"=\n", b"\n")) is None
+    assert keys._plain_public(PUB.replace(b"MCow", b"MCox")) is None

@@ -104,7 +104,7 @@ def test_a_device_from_init_to_rollback(run: Ran, home: Path) -> None:
     assert (new["result"], new["target"], new["trusted"]) == ("made", targets.generic_id(), [KEY.public.keyid])
 
     first = document(run, "device", "install", "1.edgemed", *store)
-    assert list(first) == ["schema_version", "result", "bundle", "slot", "previous", "health"]
+    assert list(first) == ["schema_version", "result", "device", "bundle", "slot", "previous", "health"]
     digest = trust.open_bundle(home / "1.edgemed", keys=[KEY.public]).digest
     one = {"name": "tiny", "version": "1.1.0", "digest": digest, "release": 1}
     assert (first["result"], first["bundle"], first["slot"], first["previous"]) == ("installed", one, "a", None)
@@ -144,7 +144,7 @@ def test_words_of_every_verb(run: Ran) -> None:
         "name the keys of your product with --trust\n"
     )
     code, out, _ = run("device", "status", *store)
-    assert (code, out.splitlines()[3:6]) == (0, ["active         none", "previous       none", "release floor  0"])
+    assert (code, out.splitlines()[4:7]) == (0, ["active         none", "previous       none", "release floor  0"])
     assert run("device", "history", *store) == (0, "", "0 events in S, 0 shown\n")
     assert run("device", "rollback", *store) == (
         6,
@@ -288,8 +288,9 @@ def test_ctrl_c_in_the_health_check_leaves_no_process_and_the_old_bundle(
     code = (
         "import functools, sys\nfrom pathlib import Path\nfrom edgemed.device import health, install, store\n"
         'child = \'import os, sys, time; open(sys.argv[1] + "/pid", "w").write(str(os.getpid())); time.sleep(60)\'\n'
-        "check = functools.partial(health.check, command=(sys.executable, '-c', child))\n"
-        "try:\n    install.install(store.open_store(Path(sys.argv[1])), Path(sys.argv[2]), check=check)\n"
+        "opened = store.open_store(Path(sys.argv[1]))\n"
+        "hanging = functools.partial(health.check, command=(sys.executable, '-c', child))\n"
+        "try:\n    install.install(opened, Path(sys.argv[2]), check=install.own_check(opened, hanging))\n"
         "except KeyboardInterrupt:\n    sys.exit(130)"
     )
     words = [sys.executable, "-c", code, str(home / "S"), str(home / "1.edgemed")]

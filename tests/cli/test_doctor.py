@@ -14,6 +14,8 @@ import pytest
 from edgemed import shipped, targets
 from edgemed.cli import doctor, main
 from edgemed.runtime import backends
+from tests.runtime import edgetpus
+from tests.runtime.edgetpus import runtime_is_here
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = (ROOT / "pyproject.toml").read_text("utf-8")
@@ -77,6 +79,34 @@ def test_back_end_that_is_absent_says_what_it_lacks(capsys: pytest.CaptureFixtur
     for name in backends.BACKENDS:
         assert checks[name]["works"] == (name in available)
         assert checks[name]["detail"].startswith("installed" if name in available else "needs the package ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds a library as Linux does")
+def test_edge_tpu_is_tried_with_its_library(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in edgetpus.built(tmp_path).install(tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+    _, _, checks = examined(capsys)
+
+    backend = next(name for name in backends.TFLITE if name in backends.available())
+    assert checks["coral-usb"] == {
+        "part": "accelerator",
+        "name": "coral-usb",
+        "works": True,
+        "needed": False,
+        "detail": f"libedgetpu.so.1 opens the Edge TPU on usb, with {backend}",
+    }
+
+
+@pytest.mark.skipif(runtime_is_here("libedgetpu.so.1"), reason="this machine has the Edge TPU runtime")
+def test_edge_tpu_without_its_library_is_absent_and_not_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    _, _, checks = examined(capsys)
+
+    check = checks["coral-usb"]
+    assert (check["works"], check["needed"]) == (False, False)
+    assert check["detail"].startswith("libedgetpu.so.1 is not installed; install the Edge TPU runtime")
 
 
 def test_missing_core_library_exits_1_and_names_it(

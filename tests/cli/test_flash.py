@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from edgemed.cli import main
-from tests.device import fakes, sshd
+from edgemed.device import bootstrap
+from tests.bundle import aged
+from tests.device import fakes, sshd, wheels
 from tests.device.sshd import Server, Wire
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +32,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m edgemed "$@"\n', "utf-8")
     program.chmod(0o755)
+    python = program.with_name("python3")
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', "utf-8")
+    python.chmod(0o755)
     environment = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": "/nowhere"}
     with sshd.running(folder / "etc", environment=environment) as found:
         yield found
@@ -127,6 +132,68 @@ def test_ctrl_c_while_sending_ends_with_130_and_the_same_command_goes_on(
     assert json.loads(capsys.readouterr().out)["plan"]["offset"] > 0
 
 
+def test_ctrl_c_before_the_command_has_begun_is_one_line_too(interruptible: None) -> None:
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from edgemed.__main__ import main\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "edgemed: interrupted\n")
+
+
+def encrypted(folder: Path, public: Path) -> Path:
+    """Write the shipped bundle, encrypted to one device by the command for that."""
+    path = folder / "chest-xray-1.0.0.edgemed.age"
+    assert main(["bundle", "encrypt", "chest-xray", "--to", str(public), "--out", str(path)]) == 0
+    return path
+
+
+def test_encrypted_bundle_is_installed_by_the_device_it_is_for(
+    server: Server, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyrage")
+    path = encrypted(tmp_path, store / "identity" / "encryption.pub")
+    words = line(server, store)
+    words[1] = str(path)
+    capsys.readouterr()
+    assert main([*words, "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert (plan["action"], plan["digest"], plan["release"], plan["send_bytes"]) == (
+        *("install", None, None),
+        path.stat().st_size,
+    )
+    assert main([*words, "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["result"], done["device"]["bundle"]["name"]) == ("installed", "chest-xray")
+    assert (store / "slots" / "a" / "bundle.edgemed").read_bytes() == path.read_bytes()
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["result"] == "unchanged"
+
+
+def test_bundle_encrypted_to_another_device_changes_nothing(
+    server: Server, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aged.write_key(tmp_path / "other.key")
+    words = line(server, store)
+    words[1] = str(encrypted(tmp_path, tmp_path / "other.pub"))
+    capsys.readouterr()
+    assert main(words) == 5
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"edgemed: {server.url(store)}: {store}/inbox/")
+    assert said.endswith(
+        ".upload: cannot be decrypted with this device's key: it is encrypted to other devices, or was altered; "
+        "encrypt the bundle to this device's .pub and get it again"
+    )
+    assert not (store / "current").exists()
+    assert json.loads((store / "state.json").read_bytes())["events"] == 0
+    assert list((store / "inbox").iterdir()) == []
+
+
 USAGE = {
     "nothing": ([], "flash: expected --device ID and --to ADDRESS, or --inventory FILE"),
     "no-address": (["--device", "coral-usb"], "flash: expected --device ID and --to ADDRESS, or --inventory FILE"),
@@ -154,10 +221,10 @@ USAGE = {
     ),
     "bootstrap-dry": (
         ["--bootstrap", "--wheelhouse", "w", "--dry-run", "--device", "coral-usb", "--to", "ssh://a/s"],
-        "--bootstrap: expected with one device, and without --dry-run; it writes to the device",
+        "--bootstrap: expected without --dry-run; it writes to the device",
     ),
     "service-alone": (
-        ["--service", "--device", "coral-usb", "--to", "ssh://a/s"],
+        ["--service", "/srv/images", "--device", "coral-usb", "--to", "ssh://a/s"],
         "--service: expected with --bootstrap only",
     ),
     "wheels-that-are-none": (
@@ -225,3 +292,41 @@ def test_plans_of_a_fleet_are_drawn_and_nothing_is_written(
     assert shown.err == "edgemed: 1 of 2 devices cannot be flashed as they are\n"
     assert list((store / "inbox").iterdir()) == []
     assert not (tmp_path / "fleet.chest-xray-1.1.0.journal").exists()
+
+
+def test_devices_of_a_fleet_are_provisioned_first(
+    server: Server, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "house"
+    folder.mkdir()
+    house = wheels.house(folder)
+    # This environment is there already: making one takes pip seconds, and `tests/device/test_bootstrap.py` does.
+    made = store / "runtimes" / bootstrap.environment(house) / "bin"
+    made.mkdir(parents=True)
+    (made / "edgemed").symlink_to(server.folder.parent / "bin" / "edgemed")
+    (store / "runtime").symlink_to(made.parent)
+    path = inventory(tmp_path, [server.url(store)])
+    way = ["--known-hosts", str(server.known_hosts), "--identity", str(server.identity), "--wheelhouse", str(folder)]
+    capsys.readouterr()
+    assert main(["flash", "chest-xray", "--inventory", str(path), *way, "--bootstrap", "--json"]) == 0
+    shown = capsys.readouterr()
+    (outcome,) = json.loads(shown.out)["outcomes"]
+    assert (outcome["prepared"], outcome["result"]) == ("edgemed 0.2.0 there already, store kept", "installed")
+    unit = json.loads(_status(store, capsys))["device"]
+    assert (outcome["unit"], len(unit)) == (unit, 64)
+
+
+def _status(store: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["device", "status", "--store", str(store), "--json"]) == 0
+    return capsys.readouterr().out
+
+
+def test_folder_in_a_fleet_is_not_provisioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    house = tmp_path / "house"
+    house.mkdir()
+    wheels.house(house)
+    path = inventory(tmp_path, [str(tmp_path / "stick")])
+    assert main(["flash", "chest-xray", "--inventory", str(path), "--bootstrap", "--wheelhouse", str(house)]) == 2
+    assert capsys.readouterr().err == (
+        f"edgemed: d0: --bootstrap: expected --to ssh://..., got '{tmp_path / 'stick'}': a folder runs nothing\n"
+    )

@@ -112,6 +112,7 @@ def test_json_of_a_screened_frame_has_every_value(run: Ran) -> None:
         "threshold",
         "reasons",
         "ood_distance",
+        "fallback",
         "latency_ms",
         "heatmap",
     ]
@@ -143,6 +144,7 @@ def test_json_of_an_unreadable_input_leaves_out_what_never_was(run: Ran) -> None
         "threshold": None,
         "reasons": ["missing.png: cannot be read: No such file or directory; check the path and its permissions"],
         "ood_distance": None,
+        "fallback": False,
         "heatmap": None,
     }
     assert latency["decode"] == latency["total"]

@@ -51,6 +51,9 @@ class MemoryDevice:
         self._step("open")
         yield self
 
+    async def wake(self) -> None:
+        self._step("wake")
+
     async def probe(self, upload: Upload) -> DeviceState:
         self._step("probe")
         return DeviceState(

@@ -14,7 +14,7 @@ from edgemed.device import fleet, journal
 from edgemed.device.fleet import FleetReport, Rollout
 from edgemed.device.inventory import Entry, Inventory
 from edgemed.device.journal import Journal, Outcome
-from edgemed.device.transports import Installing, UnansweredError
+from edgemed.device.transports import Installing, Transport, UnansweredError
 from edgemed.errors import DeviceError, InstallError, TargetMismatchError
 from tests.device import fakes
 
@@ -85,6 +85,40 @@ def test_every_device_gets_the_bundle_canary_first(book: Callable[[], Journal]) 
     assert [one.result for one in report.outcomes] == ["installed"] * 20
     assert found.most == 4
     assert [count for _, count, total in found.said] == list(range(1, 21))
+
+
+def test_devices_are_prepared_before_they_get_the_bundle_and_what_fails_there_fails(
+    book: Callable[[], Journal],
+) -> None:
+    found = ward(4)
+    found.devices["d02"].place = "no room"
+
+    async def prepare(entry: Entry, transport: Transport) -> str:
+        assert found.devices[entry.name].calls == ["open"]
+        if transport.place == "no room":
+            raise DeviceError("no room: make space there")
+        return f"{entry.name} is ready"
+
+    report = asyncio.run(
+        fleet.roll_out(
+            CARGO,
+            listed(found),
+            opener=found.open,
+            rollout=Rollout(max_failures=0.5),
+            how=Installing(),
+            journal=book(),
+            watcher=found,
+            prepare=prepare,
+        )
+    )
+    assert [(one.prepared, one.error) for one in report.outcomes] == [
+        ("d00 is ready", None),
+        ("d01 is ready", None),
+        (None, "no room: make space there"),
+        ("d03 is ready", None),
+    ]
+    assert found.devices["d02"].calls == ["open"]
+    assert book().before == report.outcomes
 
 
 def test_canary_stops_a_bad_release(book: Callable[[], Journal]) -> None:

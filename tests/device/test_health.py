@@ -20,6 +20,8 @@ from edgemed.targets import Target
 from tests.device import made
 from tests.runtime import tiny
 
+TARGET = targets.load(made.TARGET)
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
@@ -50,7 +52,7 @@ def found(store: Store, path: Path) -> health.Health:
 
 
 def test_healthy_bundle_is_asked_in_a_process_of_its_own(store: Store, tmp_path: Path) -> None:
-    report = health.check(store, bundle(tmp_path))
+    report = health.check(store, bundle(tmp_path), target=TARGET)
 
     assert (report.golden, report.vectors, report.logit_lsb, report.allowed_logit_lsb) == ("within", 1, 0, 0)
     assert (report.member, report.backend) == ("model/int8.tflite", backends.available()[0])
@@ -91,7 +93,7 @@ def test_bundle_without_golden_vectors_fails(store: Store, tmp_path: Path) -> No
     path.write_bytes(tiny.raw_bundle(tiny.model()))
 
     with pytest.raises(InstallError) as caught:
-        health.check(store, path)
+        health.check(store, path, target=TARGET)
     assert str(caught.value) == (
         "golden/vectors.json: missing from the bundle; convert again to measure golden vectors"
     )
@@ -113,9 +115,9 @@ def test_stage_beyond_the_budget_is_named() -> None:
 def test_fast_unit_needs_fewer_samples() -> None:
     limits = {"infer": 10.0, "total": 20.0}
 
-    assert probe._is_clear({"infer": [2.4] * 5, "total": [4.9] * 5}, limits)
-    assert not probe._is_clear({"infer": [2.4] * 4, "total": [4.9] * 4}, limits)
-    assert not probe._is_clear({"infer": [2.4] * 5, "total": [4.9] * 4 + [5.0]}, limits)
+    assert probe._is_clear({"infer": [2.4] * 3, "total": [4.9] * 3}, limits)
+    assert not probe._is_clear({"infer": [2.4] * 2, "total": [4.9] * 2}, limits)
+    assert not probe._is_clear({"infer": [2.4] * 3, "total": [4.9] * 2 + [5.0]}, limits)
 
 
 CHILDREN = {
@@ -137,7 +139,7 @@ def test_child_that_gives_no_answer_is_a_failure(name: str, store: Store) -> Non
     code, message = CHILDREN[name]
 
     with pytest.raises(InstallError) as caught:
-        health.check(store, Path("a.edgemed"), command=(sys.executable, "-c", code))
+        health.check(store, Path("a.edgemed"), target=TARGET, command=(sys.executable, "-c", code))
     assert str(caught.value) == message
 
 
@@ -145,7 +147,7 @@ def test_check_that_cannot_be_started_is_a_failure(store: Store, tmp_path: Path)
     program = tmp_path / "none"
 
     with pytest.raises(DeviceError) as caught:
-        health.check(store, Path("a.edgemed"), command=(str(program),))
+        health.check(store, Path("a.edgemed"), target=TARGET, command=(str(program),))
     assert str(caught.value) == (
         f"{program}: cannot be started: No such file or directory; look at the device's memory and processes"
     )
@@ -162,7 +164,7 @@ def test_child_that_hangs_is_ended_with_all_that_it_started(store: Store, tmp_pa
 
     start = time.monotonic()
     with pytest.raises(InstallError) as caught:
-        health.check(store, Path("a.edgemed"), timeout_s=4.0, command=(sys.executable, "-c", code))
+        health.check(store, Path("a.edgemed"), target=TARGET, limit_s=4.0, command=(sys.executable, "-c", code))
 
     assert str(caught.value) == "the health check gave no answer within 4 s"
     assert time.monotonic() - start < 30
@@ -174,11 +176,39 @@ def test_child_that_hangs_is_ended_with_all_that_it_started(store: Store, tmp_pa
         time.sleep(0.02)
 
 
+def test_time_that_a_check_waits_for_a_core_is_not_its_own(store: Store, tmp_path: Path) -> None:
+    answer = schema.encode_json(made.HEALTHY).decode()
+    go = tmp_path / "go"
+    code = f"import pathlib, time\nwhile not pathlib.Path({str(go)!r}).exists(): time.sleep(0.01)\nprint({answer!r})"
+    asked: list[int] = []
+
+    def waited(pid: int) -> float:
+        asked.append(pid)
+        go.touch()  # the core is free now
+        return 30.0
+
+    program = (sys.executable, "-c", code)
+    found = health.check(store, Path("a"), target=TARGET, limit_s=0.1, starved=waited, command=program)
+    assert (found, len(asked)) == (made.HEALTHY, 1)
+
+
+SCHEDSTAT = {"busy": ("812 2500000000 7\n", 2.5), "uncounted": ("0 0 0\n", 0.0), "other": ("what\n", 0.0)}
+
+
+@pytest.mark.parametrize("name", SCHEDSTAT)
+def test_waiting_for_a_core_is_counted_by_the_kernel(name: str, tmp_path: Path) -> None:
+    text, expected = SCHEDSTAT[name]
+    (tmp_path / "17").mkdir()
+    (tmp_path / "17" / "schedstat").write_text(text, "ascii")
+    assert health.starved_s(17, proc=tmp_path) == expected
+    assert health.starved_s(18, proc=tmp_path) == 0.0
+
+
 def test_answer_may_follow_what_native_libraries_print(store: Store) -> None:
     answer = schema.encode_json(made.HEALTHY).decode()
     code = f"print('INFO: delegate'); print({answer!r})"
 
-    assert health.check(store, Path("a"), command=(sys.executable, "-c", code)) == made.HEALTHY
+    assert health.check(store, Path("a"), target=TARGET, command=(sys.executable, "-c", code)) == made.HEALTHY
 
 
 def test_engines_get_the_time_that_building_them_takes() -> None:
@@ -190,8 +220,8 @@ def test_engines_get_the_time_that_building_them_takes() -> None:
 
 
 def test_program_names_what_is_wrong(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    order = io.BytesIO(f"10 {tmp_path}/none".encode())
-    assert probe.main([str(store.path)], stdin=order) == 7
+    asked = health.Question(limit_s=10.0, path=f"{tmp_path}/none".encode(), target=TARGET)
+    assert probe.main(str(store.path), stdin=io.BytesIO(schema.encode_json(asked))) == 7
     assert capsys.readouterr().err == (
         f"health: {tmp_path}/none: cannot be read: No such file or directory; check the path and its permissions\n"
     )

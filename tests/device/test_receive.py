@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 def received(store: Store, line: bytes) -> list[dict[str, Any]]:
     """Return the documents that answer one line of stdin."""
     answers = io.BytesIO()
-    receive.receive(store.path, io.BytesIO(line), answers)
+    receive.receive(str(store.path), io.BytesIO(line), answers)
     return [msgspec.json.decode(one) for one in answers.getvalue().splitlines()]
 
 
@@ -45,7 +45,7 @@ def test_status_then_install(store: Store, tmp_path: Path) -> None:
     status, done = received(store, ordered(bundle(tmp_path)))
 
     assert (status["schema_version"], status["target"], status["active"]) == (1, made.TARGET, None)
-    assert list(done) == ["schema_version", "result", "bundle", "slot", "previous", "health"]
+    assert list(done) == ["schema_version", "result", "device", "bundle", "slot", "previous", "health"]
     assert (done["result"], done["slot"], done["health"]["golden"]) == ("installed", "a", "within")
     active = contents.read(store).active
     assert active is not None

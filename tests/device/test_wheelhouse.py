@@ -45,6 +45,29 @@ def test_wheels_are_the_devices_and_what_only_its_python_needs_is_among_them(ind
     assert wheelhouse.read(index.parent / "house") == house
 
 
+def test_wheels_of_an_extra_are_collected_where_it_is_asked_for(index: Path) -> None:
+    wheels.write(index, "native")
+    wheels.write(index, "locks")
+    needs = ("native", "locks; extra == 'encryption'")
+    own = wheels.write(index.parent, "edgemed", needs=needs, extras=("encryption", "ssh"))
+    house = wheelhouse.collect(
+        index.parent / "house", architecture="aarch64", python="3.10", wheel=own, extras=("encryption",)
+    )
+    assert house.extras == ("encryption",)
+    assert [one.file.split("-")[0] for one in house.wheels] == ["edgemed", "locks", "native"]
+
+
+def test_extra_that_edgemed_does_not_have_is_named(index: Path) -> None:
+    own = wheels.write(index.parent, "edgemed", extras=("encryption", "ssh"))
+    with pytest.raises(ConfigError) as caught:
+        wheelhouse.collect(
+            index.parent / "house", architecture="aarch64", python="3.10", wheel=own, extras=("encription",)
+        )
+    assert str(caught.value) == (
+        "--extra: 'encription': edgemed 1.0 has no such extra; did you mean 'encryption'?; it has encryption, ssh"
+    )
+
+
 def test_newer_edgemed_takes_the_place_of_the_older(index: Path) -> None:
     collected(index, wheel=wheels.write(index.parent, "edgemed", version="0.1.0"))
     house = collected(index, wheel=wheels.write(index.parent, "edgemed", version="0.2.0"))

@@ -34,6 +34,7 @@ def write(
     version: str = "1.0",
     tag: str = "py3-none-any",
     needs: Sequence[str] = (),
+    extras: Sequence[str] = (),
     modules: Mapping[str, str] | None = None,
     script: str | None = None,
 ) -> Path:
@@ -43,6 +44,7 @@ def write(
     metadata = [
         f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         *(f"Requires-Dist: {one}\n" for one in needs),
+        *(f"Provides-Extra: {one}\n" for one in extras),
     ]
     contents = {
         **(modules or {f"{name}_module.py": ""}),

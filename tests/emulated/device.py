@@ -1,9 +1,11 @@
 """The proof on an emulated aarch64 device: provision it offline, flash it, and hold its answers against this machine's.
 
-    unshare --mount python tests/emulated/device.py ROOT WHEELHOUSE
+    python tests/emulated/device.py collect WHEELHOUSE
+    unshare --mount python tests/emulated/device.py prove ROOT WHEELHOUSE
 
-ROOT is what `make_root` made; WHEELHOUSE is filled on the first run. Runs as root, in a mount namespace of its own.
-Everything on the device happens over its own sshd. Prints one JSON document; exit 0 when all of it holds.
+The first downloads what the device needs, unless it is there. ROOT is what `make_root` made. The proof runs as root, in
+a mount namespace of its own; everything on the device happens over its own sshd. It prints one JSON document; exit 0
+when all of it holds.
 """
 
 from __future__ import annotations
@@ -41,7 +43,11 @@ CPU = "cortex-a76"
 
 
 def main() -> int:
-    root, house = Path(sys.argv[1]), Path(sys.argv[2])
+    verb, *paths = sys.argv[1:]
+    if verb == "collect":
+        _collect(Path(paths[0]))
+        return 0
+    root, house = map(Path, paths)
     report: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name, _device(root) as (port, identity, known_hosts):
         proof = Proof(Path(name), root, house, port=port, identity=identity, known_hosts=known_hosts)
@@ -72,15 +78,23 @@ class Proof:
         self.key = keys.generate()
 
     def provision(self) -> dict[str, Any]:
-        """Collect wheels here, install them there without a network, make the store."""
-        if not (self.house / "wheelhouse.json").exists() or _sources_are_newer(self.house / "wheelhouse.json"):
-            _edgemed("bundle", "wheelhouse", "--target", TARGET, "--python", PYTHON, "--out", str(self.house), "--json")
+        """Install the wheels there without a network, make the store."""
         demo, mine = self.work / "demo.pub", self.work / "mine.pub"
         demo.write_bytes(keys.encode_public(shipped.demo_key()))
         mine.write_bytes(keys.encode_public(self.key.public))
         said = self._flash(
             "chest-xray",
-            *("--bootstrap", "--wheelhouse", str(self.house), "--trust", str(demo), "--trust", str(mine), "--service"),
+            *(
+                "--bootstrap",
+                "--wheelhouse",
+                str(self.house),
+                "--trust",
+                str(demo),
+                "--trust",
+                str(mine),
+                "--service",
+                "/srv/images",
+            ),
         )
         _require(said["result"] == "installed", said)
         return {"wheels": len(list(self.house.glob("*.whl")))}
@@ -229,6 +243,13 @@ def _device(root: Path) -> Iterator[tuple[int, Path, Path]]:
         finally:
             process.terminate()
             process.wait(30)
+
+
+def _collect(house: Path) -> None:
+    """Fetch the device's wheels; ours is built anew where the sources are newer."""
+    document = house / "wheelhouse.json"
+    if not document.exists() or _sources_are_newer(document):
+        _edgemed("bundle", "wheelhouse", "--target", TARGET, "--python", PYTHON, "--out", str(house), "--json")
 
 
 def _sources_are_newer(path: Path) -> bool:

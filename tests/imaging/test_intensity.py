@@ -6,7 +6,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -160,3 +160,24 @@ def test_unsharp_equals_the_integer_formula(seed: int, size: int, sigma: float, 
 def test_view_of_a_larger_picture_filters_as_its_copy_does(rng: np.random.Generator, method: Median | Gaussian) -> None:
     view = rng.integers(0, 256, (90, 100), dtype=np.uint8)[11:70, 13:77]
     np.testing.assert_array_equal(intensity.denoise(view, method), intensity.denoise(view.copy(), method))
+
+
+@given(
+    entries=st.sampled_from([256, 4096, 1 << 15, 1 << 16]),
+    kind=st.sampled_from([np.uint8, np.uint16]),
+    deep=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=40)
+def test_look_up_takes_each_value_to_its_entry_and_larger_ones_to_the_last(
+    entries: int, kind: type, deep: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    table = rng.integers(0, 1 << 8 * np.dtype(kind).itemsize, entries, dtype=kind)
+    pixels = rng.integers(0, 1 << 16 if deep else 256, (37, 61), dtype=np.uint16 if deep else np.uint8)
+    expected = table[np.minimum(pixels.astype(np.int64), entries - 1)]
+
+    for given_table in (table, intensity.whole_table(table)):
+        found = intensity.look_up(given_table, pixels)
+        assert found.dtype == kind
+        np.testing.assert_array_equal(found, expected)

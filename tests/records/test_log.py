@@ -10,7 +10,7 @@ import pytest
 
 from edgemed.bundle import keys
 from edgemed.errors import DeviceError, DigestError, EdgemedError, SignatureError
-from edgemed.records import audit, log
+from edgemed.records import audit, reading
 from edgemed.records.log import AuditLog, Bounds
 
 KEY = keys.PrivateKey(seed=bytes(range(32)))
@@ -27,7 +27,7 @@ def written(folder: Path, count: int, *, bounds: Bounds | None = None) -> Path:
 
 
 def verify(folder: Path) -> audit.Verified:
-    return log.verify(folder, keys=[KEY.public])
+    return reading.verify(folder, keys=[KEY.public])
 
 
 def only_segment(folder: Path) -> Path:
@@ -40,7 +40,7 @@ def test_log_is_found_whole_and_goes_on(tmp_path: Path) -> None:
     written(folder, 2)
     verified = verify(folder)
     assert (verified.first, verified.last, verified.unsealed) == (1, 5, 0)
-    entries = [audit.parse(line, source="") for line in log.lines(folder)]
+    entries = [audit.parse(line, source="") for line in reading.lines(folder)]
     assert [entry.seq for entry in entries] == [1, 2, 3, 4, 5]
     assert entries[0].previous == audit.GENESIS
     assert entries[0].time == "2026-01-02T03:04:05.000+00:00"
@@ -111,7 +111,7 @@ def test_log_put_back_with_its_old_head_is_shown_by_an_exported_head(tmp_path: P
         (folder / name).write_bytes(raw)
     assert verify(folder).last == 2
     with pytest.raises(DigestError, match="ends at entry 2, expected entry 4"):
-        log.verify(folder, keys=[KEY.public], known=[exported])
+        reading.verify(folder, keys=[KEY.public], known=[exported])
 
 
 @pytest.mark.parametrize("torn", [1, 40])

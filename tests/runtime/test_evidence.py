@@ -12,7 +12,7 @@ from edgemed.imaging import preprocess
 from edgemed.imaging.frame import Frame
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.imaging.steps import CropBorder, Resize
-from edgemed.runtime import caption, evidence, scale
+from edgemed.runtime import caption, evidence, placement, scale
 from edgemed.runtime.decision import Calibration, Decision
 from edgemed.runtime.screening import Latency, Screening
 from tests.runtime import tiny
@@ -43,7 +43,7 @@ def drawn(pixels: np.ndarray, cells: np.ndarray, preprocessing: Preprocessing = 
     """Return the overlay without its caption."""
     frame = Frame(pixels=pixels, source="scan.png", bits=bits)
     image = evidence.overlay(frame, screening(cells), preprocessing=preprocessing, rule=RULE)
-    return image[: -caption.HEIGHT_PX]
+    return image[: evidence.drawn_size(pixels.shape)[0]]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,42 @@ def test_line_runs_where_the_score_reaches_the_threshold(threshold: float) -> No
     assert np.abs(white - (logit + 8 + 0.5) * 32).max() <= 2
 
 
+def test_ticks_point_to_where_there_is_more() -> None:
+    cells = np.tile(np.arange(-8.0, 8.0), (16, 1))
+
+    image = drawn(np.full((512, 512), 60, np.uint8), cells)
+
+    line = 8.5 * 32
+    column = (image > 200).all(axis=2).sum(axis=0)  # light pixels, which ticks are beside the line
+    assert column[int(line) + 4] > 5
+    assert column[int(line) - 4] == 0
+
+
+def test_cross_marks_the_most_evidence() -> None:
+    cells = np.full((4, 4), 1.0)
+    cells[1, 2] = 5.0
+
+    image = drawn(np.full((512, 512), 60, np.uint8), cells)
+
+    row, column = np.nonzero((image > 250).all(axis=2))
+    assert (round(row.mean()), round(column.mean())) == pytest.approx((1.5 * 128, 2.5 * 128), abs=2)
+
+
+def test_below_the_threshold_nothing_is_marked() -> None:
+    cells = np.full((4, 4), -5.0)
+    cells[1, 2] = -1.0
+
+    assert (drawn(np.full((512, 512), 60, np.uint8), cells) == 60).all()
+
+
+def test_colours_rise_in_lightness_for_gray_print_and_any_colour_vision() -> None:
+    colours = scale.colours(np.linspace(0.0, 1.0, 100)[None])
+
+    luminance = cv2.cvtColor(colours, cv2.COLOR_BGR2LAB)[0, :, 0].astype(int)
+    assert (np.diff(luminance) >= 0).all()
+    assert luminance[-1] - luminance[0] > 100
+
+
 def test_border_of_the_picture_is_no_line() -> None:
     image = drawn(np.full((512, 512), 60, np.uint8), np.full((4, 4), 1.0))
 
@@ -128,9 +164,9 @@ def test_each_cell_lies_where_preprocessing_took_it_from(shape: tuple[int, int])
     plane = preprocess.apply(Frame(pixels=spot, source="scan.png"), CROPPED)
     cells = cv2.resize(plane, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float64)
 
-    placed = evidence.on_frame(cells, shape, CROPPED, size=shape)
+    where = placement.follow(shape, CROPPED, cells=cells.shape, size=shape)
 
-    weights = np.nan_to_num(placed)
+    weights = where.interpolate(cells) * where.seen
     centre = [
         (np.arange(side) * weights.sum(axis=axis)).sum() / weights.sum()
         for side, axis in zip(shape, (1, 0), strict=True)
@@ -153,7 +189,8 @@ def test_threshold_at_either_end_is_drawn(threshold: float) -> None:
 
     image = evidence.overlay(frame, screening(np.zeros((4, 4))), preprocessing=STRETCH, rule=rule)
 
-    assert image.shape == (512 + caption.HEIGHT_PX, 512, 3)
+    assert image.shape[0] > 512
+    assert image.shape[1:] == (512, 3)
 
 
 @pytest.mark.parametrize("missing", ["evidence", "score"])
@@ -162,21 +199,6 @@ def test_refused_screening_has_no_overlay(missing: str) -> None:
 
     with pytest.raises(ValueError, match="screening: expected evidence and a score"):
         evidence.overlay(tiny.frame(), refused, preprocessing=STRETCH, rule=RULE)
-
-
-@pytest.mark.parametrize("decided", [Decision.ALERT, Decision.CLEAR, Decision.INDETERMINATE], ids=str)
-def test_caption_marks_the_decision(decided: Decision) -> None:
-    image = np.zeros((40, 600, 3), np.uint8)
-
-    strip = caption.below(image, dataclasses.replace(SCREENING, decision=decided))[40:]
-
-    others = [
-        caption.below(image, dataclasses.replace(SCREENING, decision=other))[40:]
-        for other in (Decision.ALERT, Decision.CLEAR, Decision.INDETERMINATE)
-        if other is not decided
-    ]
-    assert strip.shape == (caption.HEIGHT_PX, 600, 3)
-    assert all((strip[:, 2] != other[:, 2]).any() and (strip[:40, 20:] != other[:40, 20:]).any() for other in others)
 
 
 def test_picture_survives_its_png() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import tracemalloc
 from typing import Any
 
 import cv2
@@ -12,6 +13,7 @@ from edgemed import tensors
 from edgemed.bundle.archive import Bundle
 from edgemed.errors import BundleError, InferenceError
 from edgemed.imaging import preprocess
+from edgemed.imaging.frame import Frame
 from edgemed.runtime import backends
 from edgemed.runtime.decision import Calibration, Decision
 from edgemed.runtime.screener import Latency, Refusal, Screener, Screening
@@ -344,3 +346,41 @@ def test_results_are_frozen() -> None:
         found.score = 1.0  # type: ignore[misc]
     assert found.evidence is not None
     assert not found.evidence.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("kind", "bits"), [(np.uint8, 8), (np.uint16, 12), (np.uint16, 16)], ids=["8 bits", "12 bits", "16 bits"]
+)
+@pytest.mark.parametrize("shape", [(700, 900), (900, 700)], ids=["broad", "high"])
+def test_no_picture_is_allocated_after_the_first_frame(kind: Any, bits: int, shape: tuple[int, int]) -> None:
+    steps = [
+        {"step": "crop_border", "fraction": 0.04},
+        {"step": "contrast", "method": {"kind": "percentile", "low_percent": 1.0, "high_percent": 99.0}},
+        {"step": "denoise", "method": {"kind": "median", "size": 3}},
+        {"step": "sharpen", "method": {"kind": "unsharp", "size": 3, "sigma": 1.0, "amount": 0.5}},
+        {"step": "resize", "method": "area", "fit": "letterbox"},
+    ]
+    bundle = tiny.bundle(tiny.model(), preprocessing={**tiny.PREPROCESSING, "steps": steps})
+    screener = Screener(bundle, backends.load(tiny.model()))
+    pixels = (tiny.picture(900)[: shape[0], : shape[1]].astype(np.uint32) * ((1 << bits) - 1) // 255).astype(kind)
+    frame = Frame(pixels=pixels, source="scan.png", bits=bits)
+    first = screener.screen(frame)
+
+    tracemalloc.start()
+    try:
+        again = screener.screen(frame)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (first.refusal, again.logit) == (None, first.logit)
+    assert peak_bytes < pixels.size // 2
+
+
+def test_scratch_of_one_frame_leaves_nothing_in_the_next() -> None:
+    screener = Screener(tiny.bundle(tiny.model()), backends.load(tiny.model()))
+    frames = [tiny.frame(side, seed=side) for side in (48, 200, 48, 31, 200)]
+
+    fresh = [Screener(screener.bundle, backends.load(tiny.model())).screen(frame) for frame in frames]
+
+    assert [screener.screen(frame).logit for frame in frames] == [found.logit for found in fresh]

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from edgemed import targets
 from edgemed.bundle.archive import Bundle
-from edgemed.errors import ConfigError, TargetMismatchError
+from edgemed.errors import ConfigError, InferenceError, TargetMismatchError
 from edgemed.runtime import backends, selection
 from edgemed.runtime.backends import onnxruntime
-from edgemed.targets import Target
+from edgemed.runtime.failover import Failover
+from edgemed.runtime.screener import Screener
+from edgemed.targets import Fallback, Target
 from tests.bundle.tiny import KEY
-from tests.runtime import tiny, tiny_onnx
+from tests.runtime import edgetpus, tiny, tiny_onnx
+from tests.runtime.edgetpus import EdgeTpu
 
 ROOT = Path(__file__).resolve().parents[2]
 GENERICS = ("generic-x86-64", "generic-aarch64")
@@ -84,10 +89,124 @@ def test_edge_tpu_that_cannot_run_falls_back_with_the_reason(library: str | None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names a library of Linux")
-def test_edge_tpu_runtime_that_is_there_is_not_called_missing() -> None:
+def test_library_that_is_no_delegate_is_not_called_missing() -> None:
     found = selection.open_model(bundle("coral-usb", edgetpu__tflite=b"compiled"), coral("libc.so.6")).selection
 
-    assert found.reasons == (f"{EDGETPU}: libc.so.6 is installed, but this release does not load delegates",)
+    (reason,) = found.reasons
+    assert reason.startswith(f"{EDGETPU}: libc.so.6: expected a TFLite delegate, got a library without ")
+
+
+STOPPED = {
+    "library that is missing": (
+        bundle("coral-usb", edgetpu__tflite=b"compiled"),
+        coral("libedgemed-no-such-thing.so.1"),
+        f"coral-usb: {EDGETPU}: libedgemed-no-such-thing.so.1 is not installed; install the Edge TPU runtime; ",
+    ),
+    "bundle without the model": (
+        bundle("jetson-nano", float16__onnx=b"no model"),
+        targets.load("jetson-nano"),
+        "jetson-nano: model/float16.onnx: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "target", "message"), STOPPED.values(), ids=STOPPED)
+def test_policy_to_stop_does_not_let_the_cpu_judge(given: Bundle, target: Target, message: str) -> None:
+    with pytest.raises(InferenceError) as caught:
+        selection.open_model(given, msgspec.structs.replace(target, fallback=Fallback.STOP))
+
+    assert caught.value.exit_code == 8
+    assert str(caught.value).startswith(message)
+    assert str(caught.value).endswith(
+        "; the policy of this target is fallback: stop, so the CPU does not judge in its place"
+    )
+
+
+@pytest.fixture(params=backends.TFLITE)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Return the name of each back end with delegates in turn; one that is not installed is skipped."""
+    name: str = request.param
+    if name not in backends.available():
+        pytest.skip(f"{name} is not installed in this environment")
+    return name
+
+
+@pytest.fixture(scope="module")
+def double(tmp_path_factory: pytest.TempPathFactory) -> EdgeTpu:
+    return edgetpus.built(tmp_path_factory.mktemp("edgetpu"))
+
+
+@pytest.fixture
+def tpu(double: EdgeTpu) -> EdgeTpu:
+    double.plug_in()
+    return double
+
+
+def screener(tpu: EdgeTpu, backend: str, fallback: Fallback = Fallback.CPU) -> Screener:
+    """Return a screener that runs a model on the double of the Edge TPU."""
+    admitting = bundle("coral-usb", edgetpu__tflite=tiny.model())
+    loaded = selection.open_model(admitting, tpu.target(fallback), backend=backend)
+    return Screener(admitting, loaded.interpreter, selected=loaded.selection)
+
+
+def test_edge_tpu_that_is_there_computes(backend: str, tpu: EdgeTpu) -> None:
+    screening = screener(tpu, backend).screen(tiny.frame())
+
+    half = backends.load(tiny.model(), backend=backend).outputs["logit"].quantization
+    assert half is not None
+    assert screening.logit == pytest.approx([half.scale * (edgetpus.ANSWER - half.zero_point)])
+    assert screening.fallback is False
+
+
+def test_unplug_in_the_middle_marks_every_result_that_the_cpu_gives(backend: str, tpu: EdgeTpu) -> None:
+    tpu.plug_in(answers=3)  # one of them at the opening
+    mixed = screener(tpu, backend)
+
+    screenings = [mixed.screen(tiny.frame()) for _ in range(4)]
+
+    on_cpu = Screener(mixed.bundle, backends.load(tiny.model(), backend=backend)).screen(tiny.frame())
+    assert [screening.fallback for screening in screenings] == [False, False, True, True]
+    assert [screening.logit for screening in screenings[2:]] == [on_cpu.logit] * 2
+    found = mixed.selection
+    assert (found.target, found.member, found.fallback) == ("coral-usb", "model/int8.tflite", True)
+    assert found.reasons[0].startswith(f"{EDGETPU}: the accelerator stopped answering ({backend}: inference failed: ")
+
+
+def test_unplug_in_the_middle_stops_where_the_policy_says_so(backend: str, tpu: EdgeTpu) -> None:
+    tpu.plug_in(answers=2)
+    strict = screener(tpu, backend, Fallback.STOP)
+    strict.screen(tiny.frame())
+
+    with pytest.raises(InferenceError, match=r"; plug it in again; nothing is judged until it answers$") as caught:
+        strict.screen(tiny.frame())
+
+    assert caught.value.exit_code == 8
+
+
+def test_edge_tpu_that_returns_computes_again(backend: str, tpu: EdgeTpu) -> None:
+    now, jobs = [0.0], []
+    delegated = functools.partial(backends.load, tiny.model(), backend=backend, delegate=tpu.delegate)
+    failover = Failover(
+        delegated,
+        standby=backends.load(tiny.model(), backend=backend),
+        clock=lambda: now[0],
+        start=jobs.append,
+    )
+    plane = {"plane": np.zeros((1, tiny.SIDE, tiny.SIDE, 1), np.int8)}
+    tpu.pull_out()
+    lost = failover.invoke(plane)["embedding"]
+    for moment, returned in ((1.0, False), (3.0, True)):
+        if returned:
+            tpu.plug_in()
+        now[0] = moment
+        failover.invoke(plane)
+        jobs.pop()()
+
+    back = failover.invoke(plane)["embedding"]
+
+    assert not (lost == edgetpus.ANSWER).all()
+    assert (back == edgetpus.ANSWER).all()
+    assert failover.reason is None
 
 
 def test_target_whose_model_the_bundle_lacks_falls_back() -> None:

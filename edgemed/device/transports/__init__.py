@@ -5,6 +5,7 @@ returns) and never says that one is installed (the device does, in the document 
 lies in ``STORE/inbox`` under the digest of its bytes, so that an upload that was cut off goes on where it ended.
 
     async with ssh.connected(address, options) as session:
+        await session.wake()
         state = await session.probe(upload)
         await session.put(upload, offset=state.received_bytes, advance=print)
         installed = await session.install(upload)
@@ -37,15 +38,15 @@ class Upload:
     """A bundle file's bytes on their way to a device.
 
     Attributes:
-        name: file name, ``NAME-VERSION.edgemed``; what people read on a stick.
+        name: file name, ``NAME-VERSION.edgemed`` unless it is encrypted; what people read on a stick.
         sha256: of the bytes, 64 lower-case hex digits.
-        digest: of the bundle, ``sha256:`` and 64 hex digits: what the device reports back.
+        digest: of the bundle, ``sha256:`` and 64 hex digits: what the device reports back; None for an encrypted file.
     """
 
     raw: bytes = field(repr=False)
     name: str
     sha256: str
-    digest: str
+    digest: str | None
 
     @property
     def size_bytes(self) -> int:
@@ -74,6 +75,8 @@ class DeviceState:
         release_floors: the lowest release that the store accepts, by bundle name; 1 for a name that is not there.
         free_bytes: space for this user on the file system of the store.
         received_bytes: leading bytes of this very upload that an earlier attempt has left, compared by digest.
+        unit: id of its own key (`edgemed.device.identity`); None where it does not say.
+        opens_encrypted: whether it has the library for encrypted bundles; None where it does not say.
     """
 
     place: str
@@ -83,6 +86,8 @@ class DeviceState:
     release_floors: Mapping[str, int]
     free_bytes: int
     received_bytes: int = 0
+    unit: str | None = None
+    opens_encrypted: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +109,12 @@ class Installed:
 
     Attributes:
         result: ``installed``, ``tentative``, ``unchanged``, or ``prepared`` for a folder that a device imports later.
-        digest: of the bundle that the device runs now.
+        digest: of the bundle that the device runs now; None for an encrypted file in a folder.
         document: all that the device has answered, as JSON gives it.
     """
 
     result: str
-    digest: str
+    digest: str | None
     document: dict[str, object]
 
 
@@ -123,6 +128,13 @@ class Transport(Protocol):
     @property
     def place(self) -> str:
         """Where the device is, for messages."""
+
+    async def wake(self) -> None:
+        """Have the device get ready for what comes; it need not be called, and nothing is written.
+
+        Raises:
+            DeviceError: the connection was lost.
+        """
 
     async def probe(self, upload: Upload) -> DeviceState:
         """Return what the device says of itself; nothing is written.

@@ -1,6 +1,6 @@
 """Where a bundle goes: ``ssh://user@host:port/store`` or a folder.
 
-address = address.parse("ssh://unit@10.0.0.7/var/lib/edgemed", target)
+address = address.parse("ssh://unit@10.0.0.7/var/lib/edgemed", "jetson-orin-nano")
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from edgemed import targets
 from edgemed.errors import ConfigError
-from edgemed.targets import Target
 
 __all__ = ["DirectoryAddress", "SshAddress", "parse"]
 
@@ -52,12 +52,13 @@ class DirectoryAddress:
         return str(self.folder)
 
 
-def parse(text: str, target: Target) -> SshAddress | DirectoryAddress:
+def parse(text: str, device: str) -> SshAddress | DirectoryAddress:
     """Return an address, with what it leaves out taken from the target's defaults.
 
     Args:
         text: as the user wrote it.
-        target: gives the store's path, the user and the port where the text has none.
+        device: id of the target that gives the store's path, the user and the port where the text has none; its file
+            is read then only.
 
     Raises:
         ConfigError: empty, another scheme, a password in it, no host, a port out of range, or no store path known.
@@ -69,10 +70,10 @@ def parse(text: str, target: Target) -> SshAddress | DirectoryAddress:
         return DirectoryAddress(folder=Path(text))
     if scheme != "ssh":
         raise ConfigError(f"--to: expected {_FORM}, got the scheme {scheme!r}")
-    return _ssh(text, target)
+    return _ssh(text, device)
 
 
-def _ssh(text: str, target: Target) -> SshAddress:
+def _ssh(text: str, device: str) -> SshAddress:
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -88,23 +89,24 @@ def _ssh(text: str, target: Target) -> SshAddress:
     if port == 0:
         raise ConfigError(f"--to: expected a port from 1 to 65535, got 0 in {text!r}")
     return SshAddress(
-        user=user or target.transport.user,
+        user=user or targets.load(device).transport.user,
         host=host,
-        port=port if port is not None else _port(target),
-        store=_store(unquote(parts.path).rstrip("/"), target, text),
+        port=port if port is not None else _port(device),
+        store=_store(unquote(parts.path).rstrip("/"), device, text),
     )
 
 
-def _port(target: Target) -> int | None:
+def _port(device: str) -> int | None:
     """Return the device's own port; 22 is what SSH takes anyway, unless the user's configuration knows better."""
-    return None if target.transport.port == 22 else target.transport.port
+    port = targets.load(device).transport.port
+    return None if port == 22 else port
 
 
-def _store(path: str, target: Target, text: str) -> str:
-    store = path or target.store.path
+def _store(path: str, device: str, text: str) -> str:
+    store = path or targets.load(device).store.path
     if store is None:
         raise ConfigError(
-            f"--to: {target.id} has no store path of its own; write it after the host, as in {text.rstrip('/')}"
+            f"--to: {device} has no store path of its own; write it after the host, as in {text.rstrip('/')}"
             "/var/lib/edgemed"
         )
     if ".." in store.split("/") or not store.isprintable():

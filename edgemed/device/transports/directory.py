@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from edgemed import files, schema
-from edgemed.bundle.archive import ARCHIVE_LIMIT_BYTES
+from edgemed.bundle.encryption import ENCRYPTED_LIMIT_BYTES
 from edgemed.bundle.manifest import Digest, Name, Version
 from edgemed.device.transports import Advance, DeviceState, Installed, Installing, Upload
 from edgemed.errors import BundleError, ConfigError, DeviceError, DigestError
@@ -38,7 +38,8 @@ class InstallDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     Attributes:
         device: id of the target that it was prepared for.
-        file: the bundle's name in the same folder.
+        name: of the bundle; None for an encrypted file, as its version and digest.
+        file: its name in the same folder.
         sha256: of the file's bytes.
         digest: of the bundle.
         tentative: starts until the device goes back by itself; None commits at once.
@@ -46,12 +47,12 @@ class InstallDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     schema: Literal[1] = 1
     device: Name
-    name: Name
-    version: Version
-    file: Annotated[str, Meta(pattern=r"^[a-z0-9][A-Za-z0-9.-]{0,120}\.edgemed\Z")]
-    size_bytes: Annotated[int, Meta(ge=1, le=ARCHIVE_LIMIT_BYTES)]
+    name: Name | None = None
+    version: Version | None = None
+    file: Annotated[str, Meta(pattern=r"^[a-z0-9][A-Za-z0-9._-]{0,120}\.edgemed(\.age)?\Z")]
+    size_bytes: Annotated[int, Meta(ge=1, le=ENCRYPTED_LIMIT_BYTES)]
     sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    digest: Digest
+    digest: Digest | None = None
     tentative: Annotated[int, Meta(ge=1, le=1000)] | None = None
     strict_latency: bool = False
 
@@ -69,7 +70,7 @@ def read(folder: Path) -> tuple[InstallDocument, Path]:
     raw = files.read_bounded(path, limit_bytes=_DOCUMENT_LIMIT_BYTES, error=ConfigError)
     document = schema.decode_json(raw, InstallDocument, source=str(path))
     bundle = folder / document.file
-    found = files.read_bounded(bundle, limit_bytes=ARCHIVE_LIMIT_BYTES, error=BundleError)
+    found = files.read_bounded(bundle, limit_bytes=ENCRYPTED_LIMIT_BYTES, error=BundleError)
     if hashlib.sha256(found).hexdigest() != document.sha256:
         raise DigestError(f"{bundle}: its bytes are not those that {DOCUMENT} names; write the folder again")
     return document, bundle
@@ -86,6 +87,9 @@ class Session:
     def place(self) -> str:
         """The folder."""
         return str(self._folder)
+
+    async def wake(self) -> None:
+        """Do nothing: a folder is always ready."""
 
     async def probe(self, upload: Upload) -> DeviceState:
         """Return what can be known of a folder: how much room it has.
@@ -128,11 +132,12 @@ class Session:
         Raises:
             DeviceError: the stick is full, read-only, or was pulled out.
         """
+        known = upload.digest is not None
         name, _, version = upload.name.removesuffix(".edgemed").rpartition("-")
         document = InstallDocument(
             device=self._device,
-            name=name,
-            version=version,
+            name=name if known else None,
+            version=version if known else None,
             file=upload.name,
             size_bytes=upload.size_bytes,
             sha256=upload.sha256,

@@ -55,7 +55,7 @@ def library() -> Any:
     if "asyncssh" in sys.modules:
         return sys.modules["asyncssh"]
     try:
-        with _no_compiler():
+        with _no_compiler(), _no_certificates():
             import asyncssh
     except ImportError as err:
         raise MissingDependencyError(
@@ -73,6 +73,20 @@ def _no_compiler() -> Iterator[None]:
         yield
     finally:
         ctypes.util.find_library = before
+
+
+@contextlib.contextmanager
+def _no_certificates() -> Iterator[None]:
+    """Have asyncssh find no X.509: OpenSSH knows no such certificates, and they take a fifth of the import."""
+    name = "cryptography.x509"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # as Python has it for a module that is not to be imported
+    try:
+        yield
+    finally:
+        del sys.modules[name]
 
 
 def _loadable(name: str) -> str | None:

@@ -88,6 +88,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     release_floors: dict[str, int]
     free_bytes: int
     active: _Bundle | None = None
+    device: str | None = None
+    opens_encrypted: bool | None = None
 
     def running(self) -> Active | None:
         """Return the active bundle as transports name it."""

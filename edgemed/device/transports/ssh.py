@@ -67,7 +67,8 @@ class Session:
         self._connection = connection
         self._address = address
         self._files: Any = None
-        self._receiver: Any = None  # the process on the device that told the status and installs later
+        self._woken: Any = None  # the process on the device that will tell the status
+        self._receiver: Any = None  # the same, once it has told the status: it installs later
 
     @property
     def place(self) -> str:
@@ -78,6 +79,17 @@ class Session:
     def store(self) -> str:
         """The store's path on the device."""
         return self._address.store
+
+    async def wake(self) -> None:
+        """Start the process there that tells the status and installs: its imports take as long as a small upload.
+
+        Raises:
+            DeviceError: as `Transport.wake`.
+        """
+        if self._woken is None:
+            line = remote.command(self.store, *remote.receive_words(self.store))
+            starting = self._connection.create_process(line, encoding=None)
+            self._woken = await self._in_time(starting, _STATUS_LIMIT_S)
 
     async def probe(self, upload: Upload) -> DeviceState:
         """Return what the device says of itself; its answer and the look at the inbox take one wait, not two.
@@ -95,6 +107,8 @@ class Session:
             release_floors=state.release_floors,
             free_bytes=state.free_bytes,
             received_bytes=received,
+            unit=state.device,
+            opens_encrypted=state.opens_encrypted,
         )
 
     async def put(self, upload: Upload, *, offset: int, advance: Advance) -> None:
@@ -124,13 +138,13 @@ class Session:
         await self._remove(path)
         return done
 
-    async def run(self, line: str, *, limit_s: float) -> Answer:
-        """Run one command line on the device and return how it ended.
+    async def run(self, line: str, *, limit_s: float, limit_bytes: int = remote.ANSWER_LIMIT_BYTES) -> Answer:
+        """Run one command line on the device and return how it ended, with up to ``limit_bytes`` + 1 of each stream.
 
         Raises:
             DeviceError: the connection was lost, or the command was still running after ``limit_s`` seconds.
         """
-        answer: Answer = await self._in_time(self._answer(line), limit_s)
+        answer: Answer = await self._in_time(self._answer(line, limit_bytes), limit_s)
         return answer
 
     async def write(self, path: str, raw: bytes, *, offset: int = 0, advance: Advance = lambda _: None) -> None:
@@ -163,16 +177,16 @@ class Session:
                 ) from err
 
     async def _state(self) -> Answer:
-        """Start what installs later, and return its first line: the status of the store."""
-        line = remote.command(self.store, *remote.receive_words(self.store))
-        answer: Answer = await self._in_time(self._first_line(line), _STATUS_LIMIT_S)
+        """Return the first line of what installs later: the status of the store."""
+        await self.wake()
+        process, self._woken = self._woken, None
+        answer: Answer = await self._in_time(self._first_line(process), _STATUS_LIMIT_S)
         if remote.is_older(answer):
             line = remote.command(self.store, *remote.status_words(self.store))
             return await self.run(line, limit_s=_STATUS_LIMIT_S)
         return answer
 
-    async def _first_line(self, line: str) -> Answer:
-        process = await self._connection.create_process(line, encoding=None)
+    async def _first_line(self, process: Any) -> Answer:
         try:
             first = await process.stdout.readline()
         except asyncio.IncompleteReadError as err:
@@ -193,14 +207,14 @@ class Session:
         answer: Answer = await self._in_time(self._end(process), _INSTALL_LIMIT_S)
         return answer
 
-    async def _answer(self, line: str) -> Answer:
+    async def _answer(self, line: str, limit_bytes: int) -> Answer:
         process = await self._connection.create_process(line, stdin=login.library().DEVNULL, encoding=None)
-        return await self._end(process)
+        return await self._end(process, limit_bytes)
 
-    async def _end(self, process: Any) -> Answer:
+    async def _end(self, process: Any, limit_bytes: int = remote.ANSWER_LIMIT_BYTES) -> Answer:
         """Return what a process says until it ends."""
         try:
-            limit = remote.ANSWER_LIMIT_BYTES + 1
+            limit = limit_bytes + 1
             stdout, stderr = await _both(process.stdout.read(limit), process.stderr.read(limit))
             if len(stdout) < limit and len(stderr) < limit:
                 await process.wait_closed()

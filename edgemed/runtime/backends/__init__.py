@@ -13,7 +13,7 @@ import importlib
 from typing import Protocol, cast
 
 from edgemed.errors import ConfigError, MissingDependencyError
-from edgemed.runtime.interpreter import Interpreter, Kernels
+from edgemed.runtime.interpreter import Delegate, Interpreter, Kernels
 
 __all__ = ["BACKENDS", "ONNX", "TFLITE", "Backend", "available", "load", "preload"]
 
@@ -41,7 +41,9 @@ class Backend(Protocol):
         """Return whether `load` would find its library, without importing it."""
         ...
 
-    def load(self, model: bytes, *, threads: int = 1, kernels: Kernels = Kernels.XNNPACK) -> Interpreter:
+    def load(
+        self, model: bytes, *, threads: int = 1, kernels: Kernels = Kernels.XNNPACK, delegate: Delegate | None = None
+    ) -> Interpreter:
         """Return the model, ready to run."""
         ...
 
@@ -59,7 +61,12 @@ def preload() -> None:
 
 
 def load(
-    model: bytes, *, backend: str | None = None, threads: int = 1, kernels: Kernels = Kernels.XNNPACK
+    model: bytes,
+    *,
+    backend: str | None = None,
+    threads: int = 1,
+    kernels: Kernels = Kernels.XNNPACK,
+    delegate: Delegate | None = None,
 ) -> Interpreter:
     """Return a model ready to run on one back end.
 
@@ -68,15 +75,16 @@ def load(
         backend: a name of `BACKENDS`; None takes the first that is installed and reads the model's format.
         threads: at least 1.
         kernels: reference kernels serve to measure tolerances.
+        delegate: takes over what it can of a TFLite model.
 
     Raises:
         ConfigError: no back end has this name.
         MissingDependencyError: the back end, or every back end, is not installed.
-        InferenceError: the bytes are not a model this back end can run.
+        InferenceError: the bytes are not a model this back end can run, or the delegate does not load.
     """
     if threads < 1:
         raise ValueError(f"threads: expected at least 1, got {threads}")
-    return _module(_chosen(backend, model)).load(model, threads=threads, kernels=kernels)
+    return _module(_chosen(backend, model)).load(model, threads=threads, kernels=kernels, delegate=delegate)
 
 
 def _chosen(backend: str | None, model: bytes) -> str:

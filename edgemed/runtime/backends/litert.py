@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from edgemed.errors import MissingDependencyError
-from edgemed.runtime.interpreter import Interpreter, Kernels
+from edgemed.runtime.interpreter import Delegate, Interpreter, Kernels
 
 __all__ = ["LIBRARY", "REQUIRES", "is_available", "load"]
 
@@ -18,12 +18,14 @@ def is_available() -> bool:
     return importlib.util.find_spec("ai_edge_litert") is not None
 
 
-def load(model: bytes, *, threads: int = 1, kernels: Kernels = Kernels.XNNPACK) -> Interpreter:
+def load(
+    model: bytes, *, threads: int = 1, kernels: Kernels = Kernels.XNNPACK, delegate: Delegate | None = None
+) -> Interpreter:
     """Return the model, ready to run.
 
     Raises:
         MissingDependencyError: ai-edge-litert is absent or does not load here.
-        InferenceError: the bytes are not a model LiteRT can run.
+        InferenceError: the bytes are not a model LiteRT can run, or the delegate does not load.
     """
     from edgemed.runtime.backends import signature
 
@@ -31,4 +33,4 @@ def load(model: bytes, *, threads: int = 1, kernels: Kernels = Kernels.XNNPACK) 
         from ai_edge_litert import interpreter as library
     except ImportError as err:
         raise MissingDependencyError(f"litert: cannot be loaded: {err}; it needs {REQUIRES}") from err
-    return signature.open_model(library, model, backend="litert", threads=threads, kernels=kernels)
+    return signature.open_model(library, model, backend="litert", threads=threads, kernels=kernels, delegate=delegate)

@@ -17,7 +17,8 @@ import numpy as np
 
 from edgemed import native_output
 from edgemed.errors import InferenceError
-from edgemed.runtime.interpreter import Kernels, Tensor
+from edgemed.runtime.backends import edgetpu
+from edgemed.runtime.interpreter import Delegate, Kernels, Tensor
 from edgemed.tensors import Quantization, TensorSpec
 
 __all__ = ["SignatureInterpreter", "open_model"]
@@ -30,12 +31,11 @@ _EXPORT_DECORATION = re.compile(r"^(?:serving_default_)?(.*?)(?::\d+)?\Z")
 class SignatureInterpreter:
     """An `edgemed.runtime.interpreter.Interpreter` over a library's own interpreter."""
 
-    accelerated = False  # XNNPACK and the reference kernels are of the CPU
-
-    def __init__(self, native: Any, *, backend: str, threads: int, kernels: Kernels) -> None:
+    def __init__(self, native: Any, *, backend: str, threads: int, kernels: Kernels, accelerated: bool = False) -> None:
         self.backend = backend
         self.threads = threads
         self.kernels = kernels
+        self.accelerated = accelerated
         self._native = native
         inputs, outputs = _details(native)
         self.inputs: Mapping[str, TensorSpec] = _specs(inputs)
@@ -51,37 +51,63 @@ class SignatureInterpreter:
         """
         if inputs.keys() != self._input_index.keys():
             raise InferenceError(f"inputs: expected {sorted(self._input_index)}, got {sorted(inputs)}")
-        native = self._native
         try:
             for name, index in self._input_index.items():
                 # The library compares type and shape and raises ValueError where they differ.
-                native.set_tensor(index, inputs[name])
+                self._native.set_tensor(index, inputs[name])
+        except ValueError as err:
+            raise InferenceError(f"{self.backend}: inference failed: {err}") from err
+        return self.run()
+
+    def memory(self, name: str) -> Tensor:
+        """Return an input's own memory; the library refuses to run while somebody holds it."""
+        view: Tensor = self._native.tensor(self._input_index[name])()
+        return view
+
+    def run(self) -> dict[str, Tensor]:
+        """Run once on what the inputs' memory holds, and return copies of the outputs, by signature name.
+
+        Raises:
+            InferenceError: the library failed.
+        """
+        native = self._native
+        try:
             native.invoke()
             return {name: native.get_tensor(index) for name, index in self._output_index.items()}
         except (RuntimeError, ValueError) as err:
             raise InferenceError(f"{self.backend}: inference failed: {err}") from err
 
 
-def open_model(library: Any, model: bytes, *, backend: str, threads: int, kernels: Kernels) -> SignatureInterpreter:
+def open_model(
+    library: Any, model: bytes, *, backend: str, threads: int, kernels: Kernels, delegate: Delegate | None = None
+) -> SignatureInterpreter:
     """Return a model with its tensors allocated.
 
     Args:
-        library: the module that has ``Interpreter`` and ``OpResolverType``.
+        library: the module that has ``Interpreter``, ``OpResolverType`` and ``load_delegate``.
         model: bytes of a TFLite file.
         backend: name for messages and results.
         threads: at least 1.
         kernels: reference leaves the default delegates out.
+        delegate: for an accelerator; XNNPACK is of the CPU, as the reference kernels are.
 
     Raises:
-        InferenceError: not a TFLite model, an operator the library lacks, or more than one signature to choose from.
+        InferenceError: not a TFLite model, an operator the library lacks, more than one signature to choose from, or
+            the delegate does not load.
     """
     resolver = library.OpResolverType
     wanted = resolver.AUTO if kernels is Kernels.XNNPACK else resolver.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     try:
         with native_output.to_log(_LOGGER):  # "INFO: Created TensorFlow Lite XNNPACK delegate for CPU."
-            native = library.Interpreter(model_content=model, num_threads=threads, experimental_op_resolver_type=wanted)
+            native = library.Interpreter(
+                model_content=model,
+                num_threads=threads,
+                experimental_op_resolver_type=wanted,
+                experimental_delegates=[] if delegate is None else [edgetpu.load(library, delegate)],
+            )
             native.allocate_tensors()
-        return SignatureInterpreter(native, backend=backend, threads=threads, kernels=kernels)
+        accelerated = delegate is not None
+        return SignatureInterpreter(native, backend=backend, threads=threads, kernels=kernels, accelerated=accelerated)
     except (RuntimeError, ValueError) as err:
         raise InferenceError(f"{backend}: expected a TFLite model it can run: {err}") from err
 

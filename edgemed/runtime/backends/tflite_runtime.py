@@ -7,7 +7,7 @@ import importlib.util
 import numpy as np
 
 from edgemed.errors import MissingDependencyError
-from edgemed.runtime.interpreter import Interpreter, Kernels
+from edgemed.runtime.interpreter import Delegate, Interpreter, Kernels
 
 __all__ = ["LIBRARY", "REQUIRES", "is_available", "load"]
 
@@ -22,12 +22,14 @@ def is_available() -> bool:
     return old_numpy and importlib.util.find_spec("tflite_runtime") is not None
 
 
-def load(model: bytes, *, threads: int = 1, kernels: Kernels = Kernels.XNNPACK) -> Interpreter:
+def load(
+    model: bytes, *, threads: int = 1, kernels: Kernels = Kernels.XNNPACK, delegate: Delegate | None = None
+) -> Interpreter:
     """Return the model, ready to run.
 
     Raises:
         MissingDependencyError: tflite-runtime is absent or does not load here.
-        InferenceError: the bytes are not a model tflite-runtime can run.
+        InferenceError: the bytes are not a model tflite-runtime can run, or the delegate does not load.
     """
     from edgemed.runtime.backends import signature
 
@@ -35,4 +37,6 @@ def load(model: bytes, *, threads: int = 1, kernels: Kernels = Kernels.XNNPACK) 
         from tflite_runtime import interpreter as library
     except ImportError as err:
         raise MissingDependencyError(f"tflite-runtime: cannot be loaded: {err}; it needs {REQUIRES}") from err
-    return signature.open_model(library, model, backend="tflite-runtime", threads=threads, kernels=kernels)
+    return signature.open_model(
+        library, model, backend="tflite-runtime", threads=threads, kernels=kernels, delegate=delegate
+    )

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from edgemed import targets
 from edgemed.device import flash
 from edgemed.device.flash import FlashReport
 from edgemed.device.plan import Cargo
@@ -22,7 +21,7 @@ CARGO = fakes.cargo()
 
 
 def to(text: str) -> SshAddress:
-    found = address.parse(text, targets.load(fakes.TARGET))
+    found = address.parse(text, fakes.TARGET)
     assert isinstance(found, SshAddress)
     return found
 

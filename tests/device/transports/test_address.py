@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgemed import targets
 from edgemed.device.transports import address
 from edgemed.device.transports.address import DirectoryAddress, SshAddress
 from edgemed.errors import ConfigError
 
-JETSON, GENERIC = targets.load("jetson-orin-nano"), targets.load("generic-x86-64")
+JETSON, GENERIC = "jetson-orin-nano", "generic-x86-64"
 STORE = "/var/lib/edgemed"
 
 GOOD = {
