@@ -39,7 +39,7 @@ def main() -> int:
         raw = path.read_bytes()
         sides = {"by hand": by_hand(screener, raw), "edgemed": png_to_decision.by_edgemed(screener)}
         png_to_decision.agree(raw, sides)
-        times = png_to_decision.alternate(raw, sides, options.turns)
+        times = png_to_decision.alternate(raw, sides, options.turns, clock=png_to_decision.clock_of(options))
         found[path.name] = {name: float(np.median(of)) for name, of in times.items()}
     return report(found, as_json=options.json)
 
@@ -50,6 +50,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--turns", type=int, default=100, help=f"after {png_to_decision.WARM_UP} to warm up")
     parser.add_argument("--bundle", default="chest-xray", help="file, or name of a shipped bundle")
     parser.add_argument("--trust", type=Path, action="append", default=[], help="public key, for a file")
+    parser.add_argument("--cpu", action="store_true", help="compare CPU seconds, where others use the machine as well")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 

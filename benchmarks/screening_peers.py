@@ -37,6 +37,9 @@ NOT_MEASURED = {
 }
 
 
+_ENOUGH = 1000  # samples for a 99th percentile
+
+
 @dataclass(frozen=True, kw_only=True)
 class Peer:
     """One screener: the program that is timed, and the option that names its environment; None for this one."""
@@ -48,9 +51,11 @@ class Peer:
 
 
 PEERS = (
-    Peer(name="edgemed, LiteRT", module="edgemed_screener", with_edgemed=True),
+    Peer(name="edgemed, LiteRT", module="edgemed_litert", with_edgemed=True),
     Peer(name="LiteRT by hand", module="litert_loop"),
-    Peer(name="edgemed, tflite-runtime", module="edgemed_screener", environment="tflite_runtime", with_edgemed=True),
+    Peer(
+        name="edgemed, tflite-runtime", module="edgemed_tflite_runtime", environment="tflite_runtime", with_edgemed=True
+    ),
     Peer(name="tflite-runtime by hand", module="tflite_runtime_loop", environment="tflite_runtime"),
     Peer(name="tf.lite of TensorFlow by hand", module="tensorflow_lite"),
     Peer(name="Keras predict, float32", module="keras_predict"),
@@ -143,13 +148,13 @@ def once(peer: Peer, work: Path, options: argparse.Namespace, into: Taken) -> No
     into.logit = answer["logit"]
 
 
-def summary(found: Taken) -> dict[str, float | int] | None:
+def summary(found: Taken) -> dict[str, float | int | None] | None:
     if found.failure or not found.times_ms:
         return None
     return {
         "n": len(found.times_ms),
         "p50_ms": float(np.percentile(found.times_ms, 50)),
-        "p99_ms": float(np.percentile(found.times_ms, 99)),
+        "p99_ms": float(np.percentile(found.times_ms, 99)) if len(found.times_ms) >= _ENOUGH else None,
         "cpu_ms": float(np.median(found.cpu_ms)),
         "start_ms": float(np.median(found.first_ms)),
         "peak_mib": float(np.max(found.peak_mib)),
@@ -190,8 +195,9 @@ def written(document: dict[str, object]) -> str:
 
 
 def row(name: str, found: dict[str, float]) -> str:
+    p99 = "-" if found["p99_ms"] is None else f"{found['p99_ms']:.2f}"
     return (
-        f"| {name} | {found['p50_ms']:.2f} | {found['p99_ms']:.2f} | {found['cpu_ms']:.2f} | {found['start_ms']:.0f} | "
+        f"| {name} | {found['p50_ms']:.2f} | {p99} | {found['cpu_ms']:.2f} | {found['start_ms']:.0f} | "
         f"{found['peak_mib']:.0f} | {found['logit']:.3f} |"
     )
 

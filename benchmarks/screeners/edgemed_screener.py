@@ -14,8 +14,10 @@ from screeners import harness
 cv2.setNumThreads(1)
 
 
-def opened(work: Path) -> harness.Screener:
-    screener = Screener.open(work / "peers.edgemed", keys=[keys.read_public(work / "peers.pub")])
+def opened(work: Path, backend: str) -> harness.Screener:
+    """Return the bundle's screener on one back end: an environment may have several."""
+    trusted = [keys.read_public(work / "peers.pub")]
+    screener = Screener.open(work / "peers.edgemed", keys=trusted, backend=backend)
 
     def screen(raw: bytes) -> float:
         found = screener.screen(next(readers.decode(raw, source="image.png")))
@@ -24,6 +26,3 @@ def opened(work: Path) -> harness.Screener:
         return found.abnormality
 
     return screen
-
-
-harness.main(opened)

@@ -21,6 +21,7 @@ from converters.report import coverage, environment, fidelity, latency
 from converters.report.document import CalibrationSet, Report, Training
 from converters.translation import Translated
 from edgemed import tflite
+from edgemed.measure import process
 
 __all__ = ["of"]
 
@@ -59,7 +60,7 @@ def of(
         targets=tuple(targets),
         parameters=int(model.count_params()),
         seconds=seconds,
-        peak_memory_mib=environment.peak_memory_mib(),
+        peak_memory_mib=process.peak_memory_mib(),
         float_bytes=len(translated.float_raw),
         converted_bytes=len(translated.raw),
         coverage=coverage.of(tflite.read(translated.raw, source="converted.tflite")),

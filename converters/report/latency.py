@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from edgemed import tensors
 from edgemed.errors import ConversionError
+from edgemed.measure import TAIL_SAMPLES
 from edgemed.runtime import backends
 from edgemed.runtime.interpreter import Interpreter
 
 __all__ = ["Latency", "Timing", "measure"]
 
 _PLANES = 16  # real inputs, taken in turn
-_TAIL = 1000  # samples below which a p99 says nothing: fewer than 10 lie beyond it
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +131,7 @@ def _timing(nanoseconds: list[int]) -> Timing:
     return Timing(
         p50_ms=p50,
         p90_ms=p90,
-        p99_ms=p99 if len(samples) >= _TAIL else None,
+        p99_ms=p99 if len(samples) >= TAIL_SAMPLES else None,
         max_ms=float(samples.max()),
         samples_ms=tuple(np.round(samples, 4).tolist()),
     )

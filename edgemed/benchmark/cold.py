@@ -42,10 +42,11 @@ class Steps:
 
 @dataclass(kw_only=True)
 class Cold:
-    """What the processes took; the samples' totals are those of the frame alone."""
+    """What the processes took; the samples' totals are those of the frame alone, ``peak_mib`` is of the largest."""
 
     taken: Measured = field(default_factory=Measured)
     steps: list[Steps] = field(default_factory=list)
+    peak_mib: float = 0.0
 
 
 def run(
@@ -100,6 +101,8 @@ def _asked(request: Request, program: Sequence[str]) -> tuple[float, Answer]:
 
 def _add(found: Cold, control_ms: float, start_s: float, answer: Answer) -> None:
     series = found.taken.series
+    found.peak_mib = max(found.peak_mib, answer.peak_mib)
+    found.taken.cpu_s += answer.cpu_s
     if answer.stages is None:
         series.unreadable += answer.unreadable
         series.refused += not answer.unreadable

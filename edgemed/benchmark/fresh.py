@@ -23,6 +23,7 @@ def main() -> int:
     from edgemed.benchmark import subject
     from edgemed.benchmark.request import Answer, Request
     from edgemed.errors import EdgemedError
+    from edgemed.measure import process
     from edgemed.runtime import backends, worklist
     from edgemed.runtime.screening import Refusal
 
@@ -48,6 +49,8 @@ def main() -> int:
         if through
         else None,
         unreadable=found.refusal is Refusal.UNREADABLE,
+        peak_mib=process.peak_memory_mib(),
+        cpu_s=process.cpu_s(),
         why="; ".join(found.reasons),
     )
     sys.stdout.write(schema.encode_json(answer).decode() + "\n")

@@ -100,7 +100,7 @@ def _stream(work: Work) -> _Taken:
 
 def _cold(work: Work) -> _Taken:
     found = cold.run(work.opening, work.images.paths, count=work.plan.samples, progress=work.progress)
-    return found.taken, {"cold": parts.cold(found)}
+    return found.taken, {"cold": parts.cold(found), "resources": parts.of_processes(found)}
 
 
 def _cycled(work: Work, limit: Limit) -> _Taken:

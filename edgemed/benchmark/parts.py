@@ -13,12 +13,12 @@ import numpy as np
 from edgemed import measure
 from edgemed.benchmark.cold import Cold
 from edgemed.benchmark.document import Cold as ColdPart
-from edgemed.benchmark.document import Stream, Sustained, Throughput
+from edgemed.benchmark.document import Resources, Stream, Sustained, Throughput
 from edgemed.benchmark.loop import Measured
 from edgemed.benchmark.series import TOTAL
 from edgemed.statistics import blocks
 
-__all__ = ["cold", "streamed", "sustained", "throughput"]
+__all__ = ["cold", "of_processes", "streamed", "sustained", "throughput"]
 
 _MINUTE_S = 60.0
 _SEED = 7
@@ -70,3 +70,14 @@ def cold(found: Cold) -> ColdPart:
     """Return the steps of the processes."""
     names = ("start", "load", "open", "result")
     return ColdPart(**{name: measure.distribution([getattr(one, name) for one in found.steps]) for name in names})
+
+
+def of_processes(found: Cold) -> Resources:
+    """Return what the processes took: the largest one's memory, all their CPU time."""
+    taken = found.taken
+    return Resources(
+        resident_mib=None,
+        peak_mib=round(found.peak_mib, 1) if found.peak_mib else None,
+        cpu_s=round(taken.cpu_s, 3),
+        wall_s=round(taken.wall_s, 3),
+    )

@@ -23,6 +23,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """When each step was done, in seconds of the monotonic clock, and the stages of the frame, in ms.
 
     Attributes:
+        peak_mib, cpu_s: of the process, from its start.
         stages: decode, preprocess, infer, decide; None where the frame was refused, and why.
     """
 
@@ -32,4 +33,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     result_s: float
     stages: tuple[float, float, float, float] | None
     unreadable: bool
+    peak_mib: float
+    cpu_s: float
     why: str

@@ -126,4 +126,23 @@ def _measured(opening: Opening, plan: Plan, images: Path | None) -> Result:
     chosen = subject.images(opened.screener, images)
     with progress.bars() as bars, recordings.trial(opened.screener) as record:
         work = Work(subject=opened, images=chosen, plan=plan, opening=opening, record=record, progress=bars)
-        return measurement.measure(work)
+        result = measurement.measure(work)
+    if opening.bundle is None:
+        _keep(result, opening)
+    return result
+
+
+def _keep(result: Result, opening: Opening) -> None:
+    """Write the measurement of a store's bundle into its records, the last of each scenario; told where it cannot."""
+    from edgemed import files
+    from edgemed.benchmark import document
+    from edgemed.cli import output
+    from edgemed.device import places
+    from edgemed.records.recording import RECORDS
+
+    folder = (places.found() if opening.store is None else Path(opening.store)) / RECORDS
+    path = folder / f"benchmark-{result.scenario.name}.json"
+    try:
+        files.write_atomic(path, document.encode(result) + b"\n")
+    except OSError as err:
+        output.note(f"{path}: cannot be written: {err.strerror or err}; the measurement is not among the records")

@@ -35,7 +35,7 @@ from edgemed.errors import ConfigError, DeviceError, TargetMismatchError
 from edgemed.files import sha256
 from edgemed.targets import architecture
 
-__all__ = ["Bootstrapped", "Kit", "bootstrap", "require_source", "unit"]
+__all__ = ["Bootstrapped", "Kit", "bootstrap", "environment", "require_source", "unit"]
 
 _GROWTH = 4  # times the wheels' size that an installed environment takes; measured: 3.1
 _ASK_LIMIT_S = 300.0
@@ -149,7 +149,7 @@ async def bootstrap(session: Session, kit: Kit, *, target: str, progress: Progre
     """
     found = await _ask(session)
     folder, house = _fitting(session, kit.houses, found)  # 1
-    name = f"{house.runtime}-{_digest(house)}"
+    name = environment(house)
     is_new = found.runtime != name
     if is_new:
         _require_place(session, house, found)  # 1
@@ -161,6 +161,12 @@ async def bootstrap(session: Session, kit: Kit, *, target: str, progress: Progre
         await _init(session, target, kit.trust)  # 5
     installed = None if kit.service is None else await _service(session, kit.service)  # 6
     return Bootstrapped(runtime=house.runtime, is_new=is_new, store_made=made, service=installed)
+
+
+def environment(house: House) -> str:
+    """Return the name of the environment that is made of exactly these wheels."""
+    wheels: Mapping[str, str] = {wheel.file: wheel.sha256 for wheel in house.wheels}
+    return f"{house.runtime}-{sha256(schema.encode_json(wheels)).removeprefix('sha256:')[:12]}"
 
 
 def require_source(source: str) -> None:
@@ -322,12 +328,6 @@ def _requirement(house: House) -> str:
     """Return what pip is to install: edgemed of this version with the extras that were collected."""
     extras = f"[{','.join(house.extras)}]" if house.extras else ""
     return f"edgemed{extras}=={house.runtime}"
-
-
-def _digest(house: House) -> str:
-    """Return a short name for exactly these wheels."""
-    wheels: Mapping[str, str] = {wheel.file: wheel.sha256 for wheel in house.wheels}
-    return sha256(schema.encode_json(wheels)).removeprefix("sha256:")[:12]
 
 
 def _require(session: Session, answer: Answer, what: str) -> None:

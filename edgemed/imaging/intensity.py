@@ -104,8 +104,8 @@ def look_up(table: Pixels, pixels: Pixels, *, scratch: Scratch | None = None) ->
 def whole_table(table: Pixels) -> Pixels:
     """Return a table of at most 2^16 levels with an entry for each value of uint8 or uint16: the last one repeats."""
     size = 1 << 8 if table.size <= 1 << 8 else 1 << 16
-    whole: Pixels = np.pad(table, (0, size - table.size), mode="edge")
-    return whole
+    padded = np.pad(table, (0, size - table.size), mode="edge")
+    return padded.view(np.uint8) if table.dtype == np.uint8 else padded.view(np.uint16)
 
 
 def denoise(

@@ -20,7 +20,7 @@ __all__ = ["FEWEST", "block_length", "log_median_ratio", "medians"]
 FEWEST = 40
 """Samples below which blocks are too few to say anything."""
 
-_RESAMPLES = 2000
+_RESAMPLES = 1000
 _FEWEST_BLOCKS = 10
 _LONGEST_LAG = 0.1  # of the samples
 _BLOCK = 4.0  # times as long as ranks stay correlated

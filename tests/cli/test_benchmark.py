@@ -113,10 +113,6 @@ WRONG = {
         ["--to", "/media/stick", "--device", "raspberry-pi-5"],
         "--to: expected ssh://..., got '/media/stick': a folder measures nothing",
     ),
-    "predict": (
-        ["--predict"],
-        "--predict: expected a bundle or a TFLite file, and --device ID, of the device to predict",
-    ),
 }
 
 

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from edgemed.cli import main
+from edgemed.device import bootstrap
 from tests.bundle import aged
-from tests.device import fakes, sshd
+from tests.device import fakes, sshd, wheels
 from tests.device.sshd import Server, Wire
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +32,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m edgemed "$@"\n', "utf-8")
     program.chmod(0o755)
+    python = program.with_name("python3")
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', "utf-8")
+    python.chmod(0o755)
     environment = {"PATH": f"{program.parent}:/usr/bin:/bin", "HOME": "/nowhere"}
     with sshd.running(folder / "etc", environment=environment) as found:
         yield found
@@ -240,7 +244,7 @@ def test_options_that_do_not_go_together(name: str, capsys: pytest.CaptureFixtur
 def test_stick_is_written_and_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["flash", "chest-xray", "--device", "raspberry-pi-4", "--to", str(tmp_path), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["result"], document["device"]["file"]) == ("prepared", "chest-xray-1.0.0.edgemed")
+    assert (document["result"], document["device"]["file"]) == ("prepared", "chest-xray-1.1.0.edgemed")
 
 
 def inventory(folder: Path, stores: list[str]) -> Path:
@@ -264,7 +268,7 @@ def test_fleet_is_flashed_and_what_failed_is_tried_again(
     assert (document["succeeded"], document["failed"], document["stopped"]) == (1, 1, None)
     assert [one["result"] for one in document["outcomes"]] == ["installed", "failed"]
     assert shown.err.splitlines()[-1] == (
-        f"edgemed: 1 of 2 devices failed: d1; see {tmp_path / 'fleet.chest-xray-1.0.0.journal'}; "
+        f"edgemed: 1 of 2 devices failed: d1; see {tmp_path / 'fleet.chest-xray-1.1.0.journal'}; "
         "the same command with --resume goes on from here"
     )
     assert main(["device", "init", "--store", str(other), "--target", fakes.TARGET]) == 0
@@ -287,4 +291,42 @@ def test_plans_of_a_fleet_are_drawn_and_nothing_is_written(
     assert plans == ["install", None]
     assert shown.err == "edgemed: 1 of 2 devices cannot be flashed as they are\n"
     assert list((store / "inbox").iterdir()) == []
-    assert not (tmp_path / "fleet.chest-xray-1.0.0.journal").exists()
+    assert not (tmp_path / "fleet.chest-xray-1.1.0.journal").exists()
+
+
+def test_devices_of_a_fleet_are_provisioned_first(
+    server: Server, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "house"
+    folder.mkdir()
+    house = wheels.house(folder)
+    # This environment is there already: making one takes pip seconds, and `tests/device/test_bootstrap.py` does.
+    made = store / "runtimes" / bootstrap.environment(house) / "bin"
+    made.mkdir(parents=True)
+    (made / "edgemed").symlink_to(server.folder.parent / "bin" / "edgemed")
+    (store / "runtime").symlink_to(made.parent)
+    path = inventory(tmp_path, [server.url(store)])
+    way = ["--known-hosts", str(server.known_hosts), "--identity", str(server.identity), "--wheelhouse", str(folder)]
+    capsys.readouterr()
+    assert main(["flash", "chest-xray", "--inventory", str(path), *way, "--bootstrap", "--json"]) == 0
+    shown = capsys.readouterr()
+    (outcome,) = json.loads(shown.out)["outcomes"]
+    assert (outcome["prepared"], outcome["result"]) == ("edgemed 0.2.0 there already, store kept", "installed")
+    unit = json.loads(_status(store, capsys))["device"]
+    assert (outcome["unit"], len(unit)) == (unit, 64)
+
+
+def _status(store: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["device", "status", "--store", str(store), "--json"]) == 0
+    return capsys.readouterr().out
+
+
+def test_folder_in_a_fleet_is_not_provisioned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    house = tmp_path / "house"
+    house.mkdir()
+    wheels.house(house)
+    path = inventory(tmp_path, [str(tmp_path / "stick")])
+    assert main(["flash", "chest-xray", "--inventory", str(path), "--bootstrap", "--wheelhouse", str(house)]) == 2
+    assert capsys.readouterr().err == (
+        f"edgemed: d0: --bootstrap: expected --to ssh://..., got '{tmp_path / 'stick'}': a folder runs nothing\n"
+    )

@@ -19,6 +19,7 @@ from tests.runtime import tiny
 ROOT = Path(__file__).resolve().parents[2]
 KEYS = [
     "schema_version", "frame", "time_ms", "frame_age_ms", "input", "decision", "score", "state", "reasons",
+    "fallback",
     "latency_ms",
 ]  # fmt: skip
 Watched = Callable[..., tuple[int, str, str]]

@@ -41,8 +41,9 @@ def _about(result: Result) -> Iterator[tuple[str, str]]:
         late = result.deadline
         yield "deadline", f"{late.misses} of {late.n} frames over {late.limit_ms:g} ms"
     resources = result.resources
-    memory = "not known" if resources.resident_mib is None else f"{resources.resident_mib:.0f} MiB"
-    yield "memory, CPU", f"{memory} resident, {resources.cpu_s:.2f} s of CPU in {resources.wall_s:.2f} s"
+    resident = "" if resources.resident_mib is None else f"{resources.resident_mib:.0f} MiB resident, "
+    peak = "" if resources.peak_mib is None else f"{resources.peak_mib:.0f} MiB at most, "
+    yield "memory, CPU", f"{resident}{peak}{resources.cpu_s:.2f} s of CPU in {resources.wall_s:.2f} s"
     energy = result.energy or {}
     if energy:
         told = f"{energy['frame_mj']:.2f} mJ a frame, by {energy['source']}" if energy.get("available") else ""

@@ -22,7 +22,7 @@ def test_environment_says_what_computed_and_not_where() -> None:
 def test_peak_memory_grows_with_what_is_held() -> None:
     # A process of its own: here the peak may lie far above what is held now.
     script = (
-        "from converters.report.environment import peak_memory_mib as peak\n"
+        "from edgemed.measure.process import peak_memory_mib as peak\n"
         "before = peak(); held = b'x' * (128 << 20); print(peak() - before)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
