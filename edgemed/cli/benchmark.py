@@ -138,7 +138,7 @@ def _keep(result: Result, opening: Opening) -> None:
     from edgemed.benchmark import document
     from edgemed.cli import output
     from edgemed.device import places
-    from edgemed.records.recording import RECORDS
+    from edgemed.records.places import RECORDS
 
     folder = (places.found() if opening.store is None else Path(opening.store)) / RECORDS
     path = folder / f"benchmark-{result.scenario.name}.json"

@@ -68,9 +68,9 @@ def test_screening_with_a_store_is_recorded_without_names(run: Ran) -> None:
     document = json.loads(out)
     stages = [entry["latency_ms"] for entry in document["results"]]
     assert all(stage["record"] > 0 for stage in stages)
-    assert all(
-        stage["total"] == pytest.approx(sum(v or 0 for k, v in stage.items() if k != "total")) for stage in stages
-    )
+    for stage in stages:
+        parts = [value or 0.0 for name, value in stage.items() if name != "total"]
+        assert stage["total"] == pytest.approx(sum(parts), abs=1e-3)  # each is rounded to 0.1 us
     assert results() == [(document["results"][0]["decision"], None), ("refused", "unreadable")]
     assert "refused" in kinds(run)
     written = b"".join(path.read_bytes() for path in Path("S/records").rglob("*") if path.is_file())
@@ -105,12 +105,10 @@ def test_screening_goes_on_where_records_cannot_be_written(run: Ran, words: tupl
     (Path("S") / places.RESULTS).mkdir()
     got, out, err = run("screen", "DOE.png", "DOE.png", "--store", "S", "--json", *words)
     assert got == code
-    assert [entry["decision"] for entry in json.loads(out)["results"]] == 2 * [
-        json.loads(out)["results"][0]["decision"]
-    ]
+    assert "refused" not in [entry["decision"] for entry in json.loads(out)["results"]]
     assert [line for line in err.splitlines() if "records" in line] == [
-        "edgemed: records: S/records/results.sqlite3: results cannot be written: unable to open database file; check the "
-        "disk, its free space and its permissions"
+        "edgemed: records: S/records/results.sqlite3: results cannot be written: unable to open database file; check "
+        "the disk, its free space and its permissions"
     ]
 
 
@@ -244,8 +242,8 @@ def test_log_of_another_device_is_refused(run: Ran) -> None:
     assert run("audit", "verify", "--log", f"S/{places.AUDIT}", "--key", "my.pub") == (
         5,
         "",
-        f"edgemed: audit/head.dsse: signed by {own}, expected the device's key {KEY.public.keyid[:16]}; give the public "
-        "key of the device that wrote the log\n",
+        f"edgemed: audit/head.dsse: signed by {own}, expected the device's key {KEY.public.keyid[:16]}; give the "
+        "public key of the device that wrote the log\n",
     )
 
 
