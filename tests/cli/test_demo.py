@@ -141,6 +141,7 @@ def test_command_to_try_next_parses(line: str) -> None:
     command.make_parser(command.context_class(command)).parse_args(words)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_demo_leaves_nothing_behind(package: Path, work: Path) -> None:
     temporary = work / "tmp"
     temporary.mkdir()
