@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("published", reason="needs the checkout's benchmarks")
+
 from edgemed import targets, tflite
 from edgemed.benchmark import figures, roofline
 from published import machines, networks

@@ -124,6 +124,7 @@ def test_name_that_no_stick_takes_gives_way_to_the_digest(path: Path, name: str,
 
 
 def test_stick_takes_it_and_its_device_installs_it(store: Store, tmp_path: Path) -> None:
+    pytest.importorskip("pyrage", reason="needs the encryption extra")
     path = written(tmp_path / "tiny-3.0.0.edgemed.age", recipient(store), raw=made.raw(3))
     stick = prepared(tmp_path / "stick", path)
     document, _ = directory.read(stick)
