@@ -11,11 +11,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from pathlib import Path
 
 from edgemed.errors import EdgemedError
 
-__all__ = ["read_bounded", "sha256", "sha256_file", "sync", "write_atomic"]
+__all__ = ["locked", "read_bounded", "sha256", "sha256_file", "sync", "write_atomic"]
+
+_POLL_S = 0.02
 
 
 def sha256(raw: bytes | memoryview) -> str:
@@ -81,3 +84,19 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def locked(descriptor: int, *, wait_s: float) -> bool:
+    """Return whether the lock of an open file (flock) was had within a time; closing the file gives it back."""
+    import fcntl  # here: readers take no lock
+
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_POLL_S)
+        else:
+            return True

@@ -11,19 +11,23 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-__all__ = ["RECORD", "THREADS", "Once", "path"]
+__all__ = [
+    "BACKEND",
+    "BUNDLE",
+    "MOST_THREADS",
+    "OVERLAY",
+    "OWN_STORE",
+    "RECORD",
+    "STORE",
+    "TARGET",
+    "THREADS",
+    "TRUSTED",
+    "Once",
+    "path",
+]
 
-THREADS = 64
+MOST_THREADS = 64
 """Most that an inference may be given: more than any device has cores; back ends end the process at absurd numbers."""
-
-
-RECORD = typer.Option(
-    None,
-    "--record/--no-record",
-    show_default=False,
-    help="Write results and alerts down in the store, without patient data. Default: with a store that has a records "
-    "folder. With --record an incomplete record ends in exit code 6 instead of 0.",
-)
 
 
 class Once(TyperCommand):
@@ -52,3 +56,43 @@ def path(text: str) -> Path:
     if not text:
         raise typer.BadParameter("expected a path, got an empty text; write . for the current folder")
     return Path(text)
+
+
+# Options of the commands that judge: one wording for all of them.
+BUNDLE = typer.Option(None, metavar="PATH|NAME", help="Bundle file, or the name of one that ships with edgemed.")
+TRUSTED = typer.Option(
+    [],
+    "--trust",
+    metavar="KEY|ROOT",
+    help="Public key that must have signed, may be repeated; or one trust root. Default: your own keys.",
+)
+STORE = typer.Option(
+    None,
+    parser=path,
+    metavar="DIR",
+    help="Device store whose active bundle judges. Default without --bundle: the store of this device.",
+)
+OVERLAY = typer.Option(
+    None, parser=path, metavar="FILE", help="Decision overlay that replaces the bundle's thresholds."
+)
+TARGET = typer.Option(
+    None, metavar="ID", help="What this machine is; see 'edgemed devices list'. Default: its generic target."
+)
+BACKEND = typer.Option(None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model.")
+THREADS = typer.Option(None, min=1, max=MOST_THREADS, help="Threads for the inference. Default: the target's.")
+RECORD = typer.Option(
+    None,
+    "--record/--no-record",
+    show_default=False,
+    help="Write results and alerts down in the store, without patient data. Default: with a store that has a records "
+    "folder. With --record an incomplete record ends in exit code 6 instead of 0.",
+)
+
+# And of those that look after the store of this device.
+OWN_STORE = typer.Option(
+    None,
+    "--store",
+    parser=path,
+    metavar="DIR",
+    help="The device store. Default: /var/lib/edgemed if it is there, else one in your own data folder.",
+)

@@ -21,13 +21,6 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Check the audit log of this device, and take it along.", no_args_is_help=True)
 
-_STORE = typer.Option(
-    None,
-    "--store",
-    parser=arguments.path,
-    metavar="DIR",
-    help="The device store. Default: /var/lib/edgemed if it is there, else one in your own data folder.",
-)
 _LOG = typer.Option(None, "--log", parser=arguments.path, metavar="DIR", help="Folder of an exported log, with --key.")
 _KEY = typer.Option(
     None, "--key", parser=arguments.path, metavar="PUB", help="Public key of the device that wrote the exported log."
@@ -40,7 +33,7 @@ _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 
 @app.command(cls=Once)
 def verify(
-    store: Path | None = _STORE,
+    store: Path | None = arguments.OWN_STORE,
     log: Path | None = _LOG,
     key: Path | None = _KEY,
     known: list[Path] = _KNOWN,
@@ -81,7 +74,7 @@ def verify(
 
 @app.command(cls=Once)
 def export(
-    store: Path | None = _STORE,
+    store: Path | None = arguments.OWN_STORE,
     out: Path | None = typer.Option(
         None, "--out", parser=arguments.path, metavar="DIR", help="Write log, head and public key into a new folder."
     ),

@@ -16,17 +16,13 @@ if TYPE_CHECKING:
 
 __all__ = ["benchmark"]
 
-_THREADS = 64
-
 
 def benchmark(
     bundle: str | None = typer.Argument(
         None, metavar="[FILE|NAME]", help="Bundle, or the name of a shipped one. Default: the store's active bundle."
     ),
     *,
-    device: str | None = typer.Option(
-        None, metavar="ID", help="What this machine is; see 'edgemed devices list'. Default: its generic target."
-    ),
+    device: str | None = arguments.TARGET,
     scenario: str = typer.Option("single", help="single, stream, cold, sustained or throughput."),
     images: Path | None = typer.Option(
         None,
@@ -48,7 +44,7 @@ def benchmark(
     ),
     backend: str | None = typer.Option(None, help="litert, tflite-runtime or onnxruntime."),
     threads: int | None = typer.Option(
-        None, min=1, max=_THREADS, help="Threads for the inference. Default: those of the device."
+        None, min=1, max=arguments.MOST_THREADS, help="Threads for the inference. Default: those of the device."
     ),
     fallback: bool = typer.Option(
         False, "--fallback", help="Measure the CPU where the device's accelerator does not compute here."

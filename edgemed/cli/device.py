@@ -18,20 +18,13 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Make this device's store, install bundles into it, and look at it.", no_args_is_help=True)
 
-_STORE = typer.Option(
-    None,
-    "--store",
-    parser=arguments.path,
-    metavar="DIR",
-    help="The device store. Default: /var/lib/edgemed if it is there, else one in your own data folder.",
-)
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 _SHOWN_EVENTS = 20
 
 
 @app.command(cls=Once)
 def init(
-    store: Path | None = _STORE,
+    store: Path | None = arguments.OWN_STORE,
     target: str | None = typer.Option(
         None, metavar="ID", help="What this device is; see 'edgemed devices list'. Default: its generic target."
     ),
@@ -73,7 +66,7 @@ def init(
 @app.command(cls=Once)
 def install(
     file: Path = typer.Argument(..., parser=arguments.path, metavar="FILE", help="Bundle file to install."),
-    store: Path | None = _STORE,
+    store: Path | None = arguments.OWN_STORE,
     tentative: int | None = typer.Option(
         None, min=1, max=1000, metavar="N", help="Back to the previous bundle after N starts, unless it is committed."
     ),
@@ -95,7 +88,7 @@ def import_folder(
     folder: Path = typer.Argument(
         ..., parser=arguments.path, metavar="DIR", help="Mounted stick or card that 'edgemed flash --to DIR' wrote."
     ),
-    store: Path | None = _STORE,
+    store: Path | None = arguments.OWN_STORE,
     json: bool = _JSON,
 ) -> None:
     """Install the newest bundle of a stick that is meant for this device, and leave an answer on the stick."""
@@ -111,7 +104,7 @@ def import_folder(
 
 
 @app.command(cls=Once)
-def status(store: Path | None = _STORE, json: bool = _JSON) -> None:
+def status(store: Path | None = arguments.OWN_STORE, json: bool = _JSON) -> None:
     """Show what is active, what there is to go back to, and what is amiss."""
     from edgemed.device import answers, contents
 
@@ -125,7 +118,7 @@ def status(store: Path | None = _STORE, json: bool = _JSON) -> None:
 
 
 @app.command(cls=Once, hidden=True)
-def receive(store: Path | None = _STORE) -> None:
+def receive(store: Path | None = arguments.OWN_STORE) -> None:
     """Answer 'edgemed flash': the status, then the install that is ordered on stdin."""
     import sys
 
@@ -136,7 +129,7 @@ def receive(store: Path | None = _STORE) -> None:
 
 
 @app.command(cls=Once)
-def commit(store: Path | None = _STORE, json: bool = _JSON) -> None:
+def commit(store: Path | None = arguments.OWN_STORE, json: bool = _JSON) -> None:
     """Keep a tentative bundle for good."""
     from edgemed.device import switch
 
@@ -145,7 +138,7 @@ def commit(store: Path | None = _STORE, json: bool = _JSON) -> None:
 
 
 @app.command(cls=Once)
-def rollback(store: Path | None = _STORE, json: bool = _JSON) -> None:
+def rollback(store: Path | None = arguments.OWN_STORE, json: bool = _JSON) -> None:
     """Go back to the previous bundle; the floor of the release counter stays where it is."""
     from edgemed.device import switch
 
@@ -156,7 +149,7 @@ def rollback(store: Path | None = _STORE, json: bool = _JSON) -> None:
 @app.command("trust", cls=Once)
 def replace_root(
     root: Path = typer.Argument(..., parser=arguments.path, metavar="ROOT", help="Trust root of the next version."),
-    store: Path | None = _STORE,
+    store: Path | None = arguments.OWN_STORE,
     may_stop: bool = typer.Option(
         False,
         "--may-stop",
@@ -178,7 +171,7 @@ def replace_root(
 @app.command("overlay", cls=Once)
 def add_overlay(
     overlay: Path = typer.Argument(..., parser=arguments.path, metavar="FILE", help="Decision overlay."),
-    store: Path | None = _STORE,
+    store: Path | None = arguments.OWN_STORE,
     json: bool = _JSON,
 ) -> None:
     """Put newer thresholds in force for the active bundle; 'edgemed bundle overlay' makes and signs them."""
@@ -194,7 +187,7 @@ def add_overlay(
 
 
 @app.command(cls=Once)
-def history(store: Path | None = _STORE, json: bool = _JSON) -> None:
+def history(store: Path | None = arguments.OWN_STORE, json: bool = _JSON) -> None:
     """List what was done to the store, newest last; times are what the device's clock said."""
     opened = _opened(store)
     state = opened.state()

@@ -27,41 +27,21 @@ def screen(
         ..., parser=arguments.path, metavar="INPUT...", help="Images, DICOM files, clips, or folders."
     ),
     *,
-    bundle: str | None = typer.Option(
-        None, metavar="PATH|NAME", help="Bundle file, or the name of one that ships with edgemed."
-    ),
-    trusted: list[Path] = typer.Option(
-        [],
-        "--trust",
-        metavar="KEY|ROOT",
-        help="Public key that must have signed, may be repeated; or one trust root. Default: your own keys.",
-    ),
-    store: Path | None = typer.Option(
-        None,
-        parser=arguments.path,
-        metavar="DIR",
-        help="Device store whose active bundle judges. Default without --bundle: the store of this device.",
-    ),
-    overlay: Path | None = typer.Option(
-        None, parser=arguments.path, metavar="FILE", help="Decision overlay that replaces the bundle's thresholds."
-    ),
+    bundle: str | None = arguments.BUNDLE,
+    trusted: list[Path] = arguments.TRUSTED,
+    store: Path | None = arguments.STORE,
+    overlay: Path | None = arguments.OVERLAY,
     heatmaps: Path | None = typer.Option(
         None, parser=arguments.path, metavar="DIR", help="Write the evidence of each frame here, as PNG."
     ),
-    target: str | None = typer.Option(
-        None, metavar="ID", help="What this machine is; see 'edgemed devices list'. Default: its generic target."
-    ),
-    backend: str | None = typer.Option(
-        None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model."
-    ),
-    threads: int | None = typer.Option(
-        None, min=1, max=arguments.THREADS, help="Threads for the inference. Default: the target's."
-    ),
+    target: str | None = arguments.TARGET,
+    backend: str | None = arguments.BACKEND,
+    threads: int | None = arguments.THREADS,
     record: bool | None = arguments.RECORD,
     workers: int | None = typer.Option(
         None,
         min=1,
-        max=arguments.THREADS,
+        max=arguments.MOST_THREADS,
         help="Inputs that are read and screened side by side. Default: one for each core where there are many inputs.",
     ),
     json: bool = typer.Option(False, "--json", help="Print one JSON document."),

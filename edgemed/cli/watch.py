@@ -30,33 +30,13 @@ def watch(
         help="Clip, multi-frame DICOM, folder, /dev/videoN, address, or - for raw frames on stdin.",
     ),
     *,
-    bundle: str | None = typer.Option(
-        None, metavar="PATH|NAME", help="Bundle file, or the name of one that ships with edgemed."
-    ),
-    trusted: list[Path] = typer.Option(
-        [],
-        "--trust",
-        metavar="KEY|ROOT",
-        help="Public key that must have signed, may be repeated; or one trust root. Default: your own keys.",
-    ),
-    store: Path | None = typer.Option(
-        None,
-        parser=arguments.path,
-        metavar="DIR",
-        help="Device store whose active bundle judges. Default without --bundle: the store of this device.",
-    ),
-    overlay: Path | None = typer.Option(
-        None, parser=arguments.path, metavar="FILE", help="Decision overlay that replaces the bundle's thresholds."
-    ),
-    target: str | None = typer.Option(
-        None, metavar="ID", help="What this machine is; see 'edgemed devices list'. Default: its generic target."
-    ),
-    backend: str | None = typer.Option(
-        None, help="litert, tflite-runtime or onnxruntime. Default: the first that runs the model."
-    ),
-    threads: int | None = typer.Option(
-        None, min=1, max=arguments.THREADS, help="Threads for the inference. Default: the target's."
-    ),
+    bundle: str | None = arguments.BUNDLE,
+    trusted: list[Path] = arguments.TRUSTED,
+    store: Path | None = arguments.STORE,
+    overlay: Path | None = arguments.OVERLAY,
+    target: str | None = arguments.TARGET,
+    backend: str | None = arguments.BACKEND,
+    threads: int | None = arguments.THREADS,
     raw: str | None = typer.Option(
         None, metavar="WIDTHxHEIGHT[:DEPTH]", help="Raw frames on stdin; DEPTH is gray8 (default) or gray16."
     ),

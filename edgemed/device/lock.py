@@ -10,17 +10,14 @@ and a file that is left behind locks nothing; readers take none.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgemed import files
 from edgemed.errors import DeviceError
 
 __all__ = ["held"]
-
-_POLL_S = 0.02
 
 
 @contextlib.contextmanager
@@ -43,21 +40,8 @@ def held(folder: Path, *, wait_s: float = 0.0) -> Iterator[None]:
             "on a file system that is mounted for writing"
         ) from err
     try:
-        _take(descriptor, folder, deadline=time.monotonic() + wait_s)
+        if not files.locked(descriptor, wait_s=wait_s):
+            raise DeviceError(f"{folder}: another edgemed is changing this store; try again when it has ended")
         yield
     finally:
         os.close(descriptor)  # and with it the lock
-
-
-def _take(descriptor: int, folder: Path, *, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            if time.monotonic() >= deadline:
-                raise DeviceError(
-                    f"{folder}: another edgemed is changing this store; try again when it has ended"
-                ) from err
-            time.sleep(_POLL_S)
-        else:
-            return

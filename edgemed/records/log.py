@@ -17,9 +17,7 @@ takes off, for no head can have stated it. When there are too many segments, the
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +36,7 @@ from edgemed.records.audit import Entry, Fact, Head
 __all__ = ["AuditLog", "Bounds"]
 
 _LOCK = "lock"
-_WAIT_S, _POLL_S = 5.0, 0.02  # a seal takes milliseconds
+_WAIT_S = 5.0  # a seal takes milliseconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,25 +273,13 @@ def _held(folder: Path) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             ownership.like_folder(path)
-            _take(descriptor, folder)
+            if not files.locked(descriptor, wait_s=_WAIT_S):
+                raise DeviceError(
+                    f"{folder}: another process has been writing the audit log for {_WAIT_S:g} s; end it, or try again"
+                )
             yield
         finally:
             os.close(descriptor)  # and with it the lock
-
-
-def _take(descriptor: int, folder: Path) -> None:
-    until = time.monotonic() + _WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            if time.monotonic() >= until:
-                raise DeviceError(
-                    f"{folder}: another process has been writing the audit log for {_WAIT_S:g} s; end it, or try again"
-                ) from err
-            time.sleep(_POLL_S)
-        else:
-            return
 
 
 @contextmanager

@@ -13,25 +13,14 @@ from edgemed.imaging.steps import Resize
 from edgemed.runtime import screening as screenings
 from edgemed.runtime.annotated import Annotator
 from edgemed.runtime.decision import Decision
-from edgemed.runtime.screening import Latency, Screening
+from edgemed.runtime.screening import Screening
 from edgemed.runtime.temporal import Level
 from edgemed.runtime.track import Decided
 from tests.runtime import tiny
 
 RULE = tiny.rule(b"model", threshold=0.5)
 STRETCH = Preprocessing(schema=1, height=32, width=32, steps=(Resize(method="area", fit="stretch"),))
-FOUND = Screening(
-    source="clip.mp4",
-    frame=0,
-    modality=None,
-    decision=Decision.ALERT,
-    score=0.93,
-    logit=(2.6,),
-    operating_point="rule-out",
-    threshold=0.5,
-    latency=Latency(decode_ms=0.0),
-    evidence=np.full((4, 4), 9.0),
-)
+FOUND = tiny.alert(source="clip.mp4", evidence=np.full((4, 4), 9.0))
 
 
 def item(

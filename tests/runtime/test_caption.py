@@ -12,21 +12,11 @@ import pytest
 from edgemed.runtime import caption
 from edgemed.runtime.caption import Words
 from edgemed.runtime.decision import Decision
-from edgemed.runtime.screening import Latency, Screening
+from edgemed.runtime.screening import Screening
 from tests.runtime import tiny
 
 RULE = tiny.rule(b"model", threshold=0.5, zone=(0.4, 0.6))
-ALERT = Screening(
-    source="clinic/smith.png",
-    frame=0,
-    modality=None,
-    decision=Decision.ALERT,
-    score=0.93,
-    logit=(2.6,),
-    operating_point="rule-out",
-    threshold=0.5,
-    latency=Latency(decode_ms=0.0),
-)
+ALERT = tiny.alert(source="clinic/smith.png")
 LONG = (
     "out of distribution: distance 1.05 of the limit, expected at most 1; not like the images the model was trained on"
 )

@@ -24,26 +24,6 @@ PLANE = {"plane": np.zeros((1, tiny.SIDE, tiny.SIDE, 1), np.int8)}
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says of its devices")
 
 
-@pytest.fixture(params=backends.TFLITE)
-def backend(request: pytest.FixtureRequest) -> str:
-    """Return the name of each back end with delegates in turn; one that is not installed is skipped."""
-    name: str = request.param
-    if name not in backends.available():
-        pytest.skip(f"{name} is not installed in this environment")
-    return name
-
-
-@pytest.fixture(scope="module")
-def double(tmp_path_factory: pytest.TempPathFactory) -> EdgeTpu:
-    return edgetpus.built(tmp_path_factory.mktemp("edgetpu"))
-
-
-@pytest.fixture
-def tpu(double: EdgeTpu) -> EdgeTpu:
-    double.plug_in()
-    return double
-
-
 def usb(folder: Path, *ids: tuple[str, str]) -> Path:
     """Return a folder as Linux lists its USB devices."""
     for number, (vendor, product) in enumerate(ids):

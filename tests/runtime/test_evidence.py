@@ -13,26 +13,15 @@ from edgemed.imaging.frame import Frame
 from edgemed.imaging.preprocess import Preprocessing
 from edgemed.imaging.steps import CropBorder, Resize
 from edgemed.runtime import caption, evidence, placement, scale
-from edgemed.runtime.decision import Calibration, Decision
-from edgemed.runtime.screening import Latency, Screening
+from edgemed.runtime.decision import Calibration
+from edgemed.runtime.screening import Screening
 from tests.runtime import tiny
 
 RULE = tiny.rule(b"model", threshold=0.5)
 STRETCH = Preprocessing(schema=1, height=32, width=32, steps=(Resize(method="area", fit="stretch"),))
 LETTERBOX = msgspec.structs.replace(STRETCH, steps=(Resize(method="area", fit="letterbox"),))
 CROPPED = msgspec.structs.replace(STRETCH, steps=(CropBorder(fraction=0.1), *LETTERBOX.steps))
-SCREENING = Screening(
-    source="scan.png",
-    frame=0,
-    modality=None,
-    decision=Decision.ALERT,
-    score=0.93,
-    logit=(2.6,),
-    operating_point="rule-out",
-    threshold=0.5,
-    latency=Latency(decode_ms=0.0),
-    evidence=np.full((4, 4), -5.0),
-)
+SCREENING = tiny.alert(source="scan.png", evidence=np.full((4, 4), -5.0))
 
 
 def screening(cells: np.ndarray) -> Screening:

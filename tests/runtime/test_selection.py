@@ -122,26 +122,6 @@ def test_policy_to_stop_does_not_let_the_cpu_judge(given: Bundle, target: Target
     )
 
 
-@pytest.fixture(params=backends.TFLITE)
-def backend(request: pytest.FixtureRequest) -> str:
-    """Return the name of each back end with delegates in turn; one that is not installed is skipped."""
-    name: str = request.param
-    if name not in backends.available():
-        pytest.skip(f"{name} is not installed in this environment")
-    return name
-
-
-@pytest.fixture(scope="module")
-def double(tmp_path_factory: pytest.TempPathFactory) -> EdgeTpu:
-    return edgetpus.built(tmp_path_factory.mktemp("edgetpu"))
-
-
-@pytest.fixture
-def tpu(double: EdgeTpu) -> EdgeTpu:
-    double.plug_in()
-    return double
-
-
 def screener(tpu: EdgeTpu, backend: str, fallback: Fallback = Fallback.CPU) -> Screener:
     """Return a screener that runs a model on the double of the Edge TPU."""
     admitting = bundle("coral-usb", edgetpu__tflite=tiny.model())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edgemed.imaging.frame import Frame
 from edgemed.runtime import decision
 from edgemed.runtime.decision import (
     Calibration,
+    Decision,
     DecisionRule,
     OperatingPoint,
     OutOfDistribution,
@@ -28,6 +30,7 @@ from edgemed.runtime.decision import (
     Zone,
 )
 from edgemed.runtime.interpreter import Kernels, Tensor
+from edgemed.runtime.screening import Latency, Screening
 from edgemed.tensors import Quantization, TensorSpec
 from tests.bundle.tiny import KEY
 
@@ -149,6 +152,22 @@ def png(pixels: NDArray[Any]) -> bytes:
 
 def frame(side: int = 48, *, seed: int = 5, **fields: Any) -> Frame:
     return Frame(pixels=picture(side, seed=seed), **{"source": "scan.png", **fields})
+
+
+def alert(**fields: Any) -> Screening:
+    """Return what was found in a frame of an abnormal picture, but for the fields given."""
+    found = Screening(
+        source="scan.png",
+        frame=0,
+        modality=None,
+        decision=Decision.ALERT,
+        score=0.93,
+        logit=(2.6,),
+        operating_point="rule-out",
+        threshold=0.5,
+        latency=Latency(decode_ms=0.0),
+    )
+    return replace(found, **fields)
 
 
 def golden_members(model: bytes, interpreter: Any, **tolerance: Any) -> dict[str, bytes]:
