@@ -14,7 +14,7 @@ __all__ = ["Gates"]
 
 
 class Gates(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is fitted; every gate but the two last of these always is: too dark, saturated, blurred.
+    """What is fitted: limits for too dark, saturated and blurred, and what is asked for here besides.
 
     Attributes:
         refused: share of train images that all fitted gates together may refuse, before each limit is loosened.
