@@ -25,7 +25,7 @@ import numpy as np
 from edgemed import shipped
 from edgemed.bundle import keys
 from edgemed.imaging import readers
-from edgemed.imaging.steps import Contrast, CropBorder, Percentile, Resize
+from edgemed.imaging.steps import Contrast, CropBorder, Equalize, Percentile, Resize
 from edgemed.runtime.screener import Screener
 
 LIMIT = 1.03
@@ -86,7 +86,7 @@ def by_hand(screener: Screener) -> Callable[[bytes], float]:
 
 def gray_by_hand(screener: Screener) -> Callable[[np.ndarray], float]:
     """Return the part of the loop behind the decoder, for gray pictures of 8 or 16 bits."""
-    crop, stretch, resize = steps(screener)
+    crop, contrast, resize = steps(screener)
     height, width = screener.preprocessing.height, screener.preprocessing.width
     interpreter = native(screener)
     plane, logit = interpreter.get_input_details()[0], logit_of(screener, interpreter)
@@ -98,10 +98,12 @@ def gray_by_hand(screener: Screener) -> Callable[[np.ndarray], float]:
         if crop:
             top, left = int(gray.shape[0] * crop.fraction), int(gray.shape[1] * crop.fraction)
             gray = gray[top : gray.shape[0] - top, left : gray.shape[1] - left]
-        if stretch:
+        if isinstance(contrast, Equalize):
+            gray = cv2.equalizeHist(gray if top_level == 256 else (gray >> 8).astype(np.uint8))
+        elif contrast:
             counts = np.cumsum(cv2.calcHist([gray], [0], None, [top_level], [0, top_level]).ravel().astype(np.int64))
-            low = int(np.searchsorted(counts, counts[-1] * stretch.low_percent / 100, side="right"))
-            high = int(np.searchsorted(counts, counts[-1] * stretch.high_percent / 100, side="left"))
+            low = int(np.searchsorted(counts, counts[-1] * contrast.low_percent / 100, side="right"))
+            high = int(np.searchsorted(counts, counts[-1] * contrast.high_percent / 100, side="left"))
             span = max(1, high - low)
             levels = np.clip(np.arange(top_level) - low, 0, span)
             gray = cv2.LUT(gray, ((255 * levels + span // 2) // span).astype(np.uint8))
@@ -119,21 +121,21 @@ def gray_by_hand(screener: Screener) -> Callable[[np.ndarray], float]:
     return run
 
 
-def steps(screener: Screener) -> tuple[CropBorder | None, Percentile | None, Resize]:
+def steps(screener: Screener) -> tuple[CropBorder | None, Percentile | Equalize | None, Resize]:
     """Return the steps that the loop is written for, or stop."""
-    crop, stretch, resize = None, None, None
+    crop, contrast, resize = None, None, None
     for step in screener.preprocessing.steps:
-        if isinstance(step, CropBorder) and not (crop or stretch or resize):
+        if isinstance(step, CropBorder) and not (crop or contrast or resize):
             crop = step
-        elif isinstance(step, Contrast) and isinstance(step.method, Percentile) and not (stretch or resize):
-            stretch = step.method
+        elif isinstance(step, Contrast) and isinstance(step.method, Percentile | Equalize) and not (contrast or resize):
+            contrast = step.method
         elif isinstance(step, Resize) and step.fit == "stretch" and not resize:
             resize = step
         else:
             raise SystemExit(f"the hand-written loop has no {step}: extend it")
     if resize is None:
         raise SystemExit("the hand-written loop needs a resize")
-    return crop, stretch, resize
+    return crop, contrast, resize
 
 
 def native(screener: Screener) -> Any:
